@@ -1,0 +1,8 @@
+// OpenSSL without blocking. client.c: the collector's side; server.c and certificate.c: for the replayer and tests.
+#ifndef CTLS_H
+#define CTLS_H
+
+#include "ctls_client.h"
+#include "ctls_server.h"
+
+#endif

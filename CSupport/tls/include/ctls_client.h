@@ -1,0 +1,41 @@
+#ifndef CTLS_CLIENT_H
+#define CTLS_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CT_WANT_READ = -1, CT_WANT_WRITE = -2, CT_FAILED = -3 };
+
+typedef struct ct_client_context ct_client_context;
+typedef struct ct_client ct_client;
+
+/// TLS 1.2 and 1.3. `ca_file` NULL: the system's trust store (SSL_CERT_FILE is obeyed), else that file alone.
+/// NULL with a text in `error` on failure.
+ct_client_context *ct_client_context_new(const char *ca_file, int verify, char *error, size_t error_size);
+void ct_client_context_free(ct_client_context *context);
+
+/// A session on a connected or connecting non-blocking socket, which stays the caller's. `host` is sent as SNI and
+/// checked against the certificate (an IP literal is checked as such, and no SNI is sent). `read_buffer`: bytes of
+/// ciphertext that one receive call may bring.
+ct_client *ct_client_new(ct_client_context *context, int fd, const char *host, size_t read_buffer);
+void ct_client_free(ct_client *client);
+
+/// 0 when the handshake is done.
+int ct_client_handshake(ct_client *client);
+/// Plaintext bytes, 0 at the peer's close_notify or end of stream, or CT_….
+int64_t ct_client_read(ct_client *client, void *bytes, size_t count);
+int64_t ct_client_write(ct_client *client, const void *bytes, size_t count);
+/// Sends close_notify, without waiting for the peer's.
+void ct_client_shutdown(ct_client *client);
+/// Whether records that were already received wait to be read: epoll will not say so.
+int ct_client_has_pending(const ct_client *client);
+/// The kernel's receive time of the last ciphertext that was taken from the socket, ns since the epoch.
+int64_t ct_client_received_nanos(const ct_client *client);
+/// Receive calls so far.
+uint64_t ct_client_receive_calls(const ct_client *client);
+/// Why the last call was CT_FAILED; a certificate's fault is named. Valid until the next call.
+const char *ct_client_error(const ct_client *client);
+/// "TLSv1.3 TLS_AES_256_GCM_SHA384".
+int ct_client_describe(const ct_client *client, char *text, size_t size);
+
+#endif

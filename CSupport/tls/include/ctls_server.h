@@ -1,0 +1,4 @@
+#ifndef CTLS_SERVER_H
+#define CTLS_SERVER_H
+
+#endif

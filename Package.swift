@@ -1,0 +1,86 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One target a stage; each imports only what stands above it. Reading from top to bottom follows a message.
+let package = Package(
+    name: "exchange-collector",
+    products: [
+        .executable(name: "exchange-collector", targets: ["exchange-collector"]),
+        .executable(name: "feed-replayer", targets: ["feed-replayer"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
+    ],
+    targets: [
+        // The C shim, a target a library.
+        .target(name: "CKernel", path: "CSupport/kernel"),
+        .target(
+            name: "CTLS", dependencies: ["CKernel"], path: "CSupport/tls",
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(
+            name: "CURing", path: "CSupport/uring",
+            linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CCurl", path: "CSupport/curl",
+            linkerSettings: [.linkedLibrary("curl")]),
+        .target(
+            name: "CZstd", path: "CSupport/zstd",
+            linkerSettings: [.linkedLibrary("zstd")]),
+
+        // The way of a message.
+        .target(name: "MarketData"),
+        .target(name: "Rings", dependencies: ["CKernel"]),
+        .target(name: "ByteScanning", dependencies: ["MarketData"]),
+        .target(name: "Wire", dependencies: ["CKernel", "CTLS", "CURing", "Rings", "MarketData"]),
+        .target(name: "ExchangeAdapter", dependencies: ["MarketData", "Rings", "ByteScanning", "Wire"]),
+        .target(name: "BinanceAdapter", dependencies: ["ExchangeAdapter", "ByteScanning", "MarketData", "Rings"]),
+        .target(name: "Parsing", dependencies: ["ExchangeAdapter", "Wire", "Rings", "MarketData"]),
+        .target(name: "Batching", dependencies: ["MarketData", "Rings", "ExchangeAdapter", "CKernel", "CZstd"]),
+        .target(name: "Publishing", dependencies: ["Batching", "Rings", "CKernel", "CCurl"]),
+        .target(name: "GoogleCloud", dependencies: ["CTLS", "CCurl"]),
+        .target(
+            name: "Telemetry",
+            dependencies: ["Rings", "MarketData", .product(name: "Logging", package: "swift-log")]),
+        .target(
+            name: "ControlPlane",
+            dependencies: [
+                "MarketData", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing", "Batching", "Publishing",
+                "GoogleCloud", "Telemetry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "FlyingFox", package: "FlyingFox"),
+            ]),
+        .executableTarget(
+            name: "exchange-collector",
+            dependencies: [
+                "ControlPlane",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        // A fake exchange, for the demo, the tests and the load runs.
+        .executableTarget(
+            name: "feed-replayer",
+            dependencies: [
+                "CKernel", "CTLS", "CZstd", "MarketData",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        .testTarget(name: "MarketDataTests", dependencies: ["MarketData"]),
+        .testTarget(name: "RingsTests", dependencies: ["Rings", "CKernel"]),
+        .testTarget(name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData"]),
+        .testTarget(name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing"]),
+        .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
+        .testTarget(name: "BinanceAdapterTests", dependencies: ["BinanceAdapter", "ExchangeAdapter", "MarketData"]),
+        .testTarget(name: "ParsingTests", dependencies: ["Parsing", "BinanceAdapter"]),
+        .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
+        .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
+        .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
+        .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane"]),
+        .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

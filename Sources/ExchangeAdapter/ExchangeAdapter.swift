@@ -1,0 +1,83 @@
+import MarketData
+import Rings
+import Wire
+
+/// A stream that an exchange can be asked for.
+public struct StreamPlan: Sendable, Equatable {
+    /// The exchange's name of it: `btcusdt@trade`.
+    public var name: String
+    /// What its events are.
+    public var kind: EventKind
+    /// Raw ``Interval`` or ``TickerWindow``, else 0.
+    public var variant: UInt8
+    /// The symbol in the exchange's spelling; nil for an all-market stream.
+    public var symbol: String?
+
+    /// A stream.
+    public init(name: String, kind: EventKind, variant: UInt8 = 0, symbol: String?) {
+        self.name = name
+        self.kind = kind
+        self.variant = variant
+        self.symbol = symbol
+    }
+}
+
+/// Why a subscription cannot be made, with the remedy.
+public struct SubscriptionError: Error, CustomStringConvertible, Sendable {
+    /// The sentence.
+    public let description: String
+    /// A sentence that names the subscription, what is wrong and what to write instead.
+    public init(_ description: String) { self.description = description }
+}
+
+/// Everything that the collector must know of one market of one exchange. Used by the control plane, except for the
+/// decoder that it makes.
+public protocol ExchangeAdapter: Sendable {
+    /// The name in configurations: `binance`.
+    static var name: String { get }
+    /// The markets that it knows, the default first: `spot`, …
+    static var markets: [String] { get }
+
+    /// An adapter for one of ``markets``; nil for another.
+    init?(market: String)
+
+    /// The market's name in topics, events and metrics: `binance`, `binance-usdm`.
+    var exchange: String { get }
+    /// Where to connect to unless the configuration says otherwise.
+    var defaultEndpoint: Endpoint { get }
+    /// How connections may behave.
+    var limits: ConnectionLimits { get }
+
+    /// The streams that serve these subscriptions, without repeats, in a fixed order. `warnings` are sentences for
+    /// the user about what will be accepted and yet not deliver.
+    func streams(
+        for subscriptions: [Subscription], warnings: inout [String]
+    ) throws(SubscriptionError) -> [StreamPlan]
+
+    /// Spreads streams over connections by the exchange's limits. Slots count from `firstSlot`.
+    func connections(
+        for streams: [StreamPlan], endpoint: Endpoint, market: Int, tls: Int, firstSlot: Int
+    ) -> [ConnectionPlan]
+
+    /// A decoder for one lane. `market`: index in `instruments.exchanges`. Symbols of `streams` are interned here.
+    func makeDecoder(market: Int, instruments: InstrumentTable, streams: [StreamPlan]) -> any FrameDecoder
+}
+
+/// Reads frames of one market; owned by one parser thread. Called once for a run of frames, so that the dynamic call
+/// is not paid for each message.
+public protocol FrameDecoder: AnyObject {
+    /// Decodes the run's frames from `first` on and writes their events, dead letters and signals to `events`.
+    /// Returns how many frames were dealt with: fewer than there are where the event ring is full (see
+    /// ``EventWriter/hasRoom(forFrameOf:)``), to be called again later with the rest.
+    func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int
+}
+
+/// What an exchange's answer means for the connection it came on.
+public enum ControlSignal: Sendable, Equatable {
+    /// A request was accepted.
+    case acknowledged(id: Int64)
+    /// A request was refused, or some request that cannot be told (id nil). `text`: the answer, at most 256 bytes.
+    case refused(id: Int64?, code: Int64?, text: String)
+    /// The exchange will end the connection soon: open another.
+    case serverShutdown
+}

@@ -1,0 +1,71 @@
+import MarketData
+import Rings
+
+/// Counts of one parser thread, by market and kind.
+public final class ParserCounters: Sendable {
+    @usableFromInline static var rows: Int { EventKind.count + 1 }
+    @usableFromInline static var columns: Int { 5 }
+    @usableFromInline let block: CounterBlock
+    /// Number of markets.
+    public let marketCount: Int
+
+    /// All 0.
+    public init(marketCount: Int) {
+        self.marketCount = marketCount
+        block = CounterBlock(count: max(1, marketCount) * ParserCounters.rows * ParserCounters.columns)
+    }
+
+    @inlinable static func index(_ row: Int, _ column: Int, market: Int) -> Int {
+        (market &* rows &+ row) &* columns &+ column
+    }
+
+    /// An event stands in the event ring.
+    @inlinable public func received(_ kind: EventKind, market: Int) {
+        block.add(1, to: ParserCounters.index(Int(kind.rawValue), 0, market: market))
+    }
+
+    /// A frame could not be read: counts as received and dead-lettered under what it was taken for.
+    @inlinable public func deadLettered(_ kind: EventKind?, market: Int) {
+        let row = kind.map { Int($0.rawValue) } ?? EventKind.count
+        block.add(1, to: ParserCounters.index(row, 0, market: market))
+        block.add(1, to: ParserCounters.index(row, 1, market: market))
+    }
+
+    /// An event was dropped because it had come before.
+    @inlinable public func duplicate(_ kind: EventKind, market: Int) {
+        block.add(1, to: ParserCounters.index(Int(kind.rawValue), 0, market: market))
+        block.add(1, to: ParserCounters.index(Int(kind.rawValue), 2, market: market))
+    }
+
+    /// A frame of a stream that nobody asked for.
+    @inlinable public func ignored(market: Int) {
+        block.add(1, to: ParserCounters.index(EventKind.count, 3, market: market))
+    }
+
+    /// Ids of a stream jumped.
+    @inlinable public func gap(_ kind: EventKind, market: Int) {
+        block.add(1, to: ParserCounters.index(Int(kind.rawValue), 4, market: market))
+    }
+
+    /// Counts of one kind; nil for frames that could not even be told apart.
+    public func counts(_ kind: EventKind?, market: Int) -> Counts {
+        let row = kind.map { Int($0.rawValue) } ?? EventKind.count
+        func value(_ column: Int) -> Int { block.value(ParserCounters.index(row, column, market: market)) }
+        return Counts(
+            received: value(0), deadLettered: value(1), duplicates: value(2), ignored: value(3), gaps: value(4))
+    }
+
+    /// Counts at a moment.
+    public struct Counts: Sendable, Equatable {
+        /// Events read, dead letters and duplicates included.
+        public var received: Int
+        /// Of these, could not be read.
+        public var deadLettered: Int
+        /// Of these, had come before.
+        public var duplicates: Int
+        /// Frames that nobody asked for; not in `received`.
+        public var ignored: Int
+        /// Gaps seen.
+        public var gaps: Int
+    }
+}

@@ -1,0 +1,96 @@
+/// Writes integers as decimal digits without allocating.
+public enum DigitWriter {
+    /// How far behind the last digit a call may write: buffers need that much slack.
+    @inlinable public static var slack: Int { 8 }
+
+    /// The eight ASCII digits of a value below 10^8, the most significant in the lowest byte. Splits 8 digits into
+    /// 4 + 4, 2 + 2 and 1 + 1 in parallel; 10486 / 2^20 and 103 / 2^10 are exact reciprocals of 100 and 10 in range.
+    @inlinable static func eightDigits(_ value: UInt32) -> UInt64 {
+        let upper = value / 10_000
+        var lanes = UInt64(upper) | UInt64(value &- upper &* 10_000) << 32
+        let hundreds = (lanes &* 10_486) >> 20 & 0x0000_007F_0000_007F
+        lanes = hundreds | (lanes &- hundreds &* 100) << 16
+        let tens = (lanes &* 103) >> 10 & 0x000F_000F_000F_000F
+        return (tens | (lanes &- tens &* 10) << 8) | 0x3030_3030_3030_3030
+    }
+
+    /// Digits that `value` has.
+    @inlinable public static func count(_ value: UInt64) -> Int {
+        if value < 10 { return 1 }
+        // 1233 / 4096 is just above log10(2): the estimate is exact or one too high by a comparison.
+        let estimate = (64 &- value.leadingZeroBitCount) &* 1233 >> 12
+        return value >= power(estimate) ? estimate &+ 1 : estimate
+    }
+
+    @inlinable static func power(_ exponent: Int) -> UInt64 {
+        switch exponent {
+        case 0: 1
+        case 1: 10
+        case 2: 100
+        case 3: 1_000
+        case 4: 10_000
+        case 5: 100_000
+        case 6: 1_000_000
+        case 7: 10_000_000
+        case 8: 100_000_000
+        case 9: 1_000_000_000
+        case 10: 10_000_000_000
+        case 11: 100_000_000_000
+        case 12: 1_000_000_000_000
+        case 13: 10_000_000_000_000
+        case 14: 100_000_000_000_000
+        case 15: 1_000_000_000_000_000
+        case 16: 10_000_000_000_000_000
+        case 17: 100_000_000_000_000_000
+        case 18: 1_000_000_000_000_000_000
+        default: 10_000_000_000_000_000_000
+        }
+    }
+
+    /// Writes `value` in exactly `count` digits (1…20), with leading zeros, most significant first.
+    @inlinable public static func write(_ value: UInt64, digits count: Int, to out: UnsafeMutablePointer<UInt8>) {
+        let raw = UnsafeMutableRawPointer(out)
+        guard count > 8 else {
+            let text = eightDigits(UInt32(truncatingIfNeeded: value)) >> UInt64(truncatingIfNeeded: (8 &- count) &* 8)
+            raw.storeBytes(of: text, as: UInt64.self)
+            return
+        }
+        let upper = value / 100_000_000
+        let lower = UInt32(truncatingIfNeeded: value &- upper &* 100_000_000)
+        write(upper, digits: count &- 8, to: out)
+        (raw + (count &- 8)).storeBytes(of: eightDigits(lower), as: UInt64.self)
+    }
+
+    /// Writes `value` and returns the length, at most 20.
+    @inlinable @discardableResult
+    public static func write(_ value: UInt64, to out: UnsafeMutablePointer<UInt8>) -> Int {
+        let count = count(value)
+        write(value, digits: count, to: out)
+        return count
+    }
+
+    /// Writes `value` with its sign and returns the length, at most 20.
+    @inlinable @discardableResult
+    public static func write(_ value: Int64, to out: UnsafeMutablePointer<UInt8>) -> Int {
+        guard value < 0 else { return write(UInt64(bitPattern: value), to: out) }
+        out.pointee = UInt8(ascii: "-")
+        return 1 &+ write(value.magnitude, to: out + 1)
+    }
+
+    /// Writes `value` with a point before its last `fractionDigits` digits and returns the length.
+    @inlinable public static func write(
+        _ value: UInt64, fractionDigits: Int, to out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        let digits = max(count(value), fractionDigits &+ 1)
+        guard fractionDigits > 0 else {
+            write(value, digits: digits, to: out)
+            return digits
+        }
+        // Written one place to the right, the whole part is then moved over the gap.
+        write(value, digits: digits, to: out + 1)
+        let whole = digits &- fractionDigits
+        for index in 0..<whole { out[index] = out[index &+ 1] }
+        out[whole] = UInt8(ascii: ".")
+        return digits &+ 1
+    }
+}

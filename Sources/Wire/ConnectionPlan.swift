@@ -1,0 +1,72 @@
+/// A request that a connection sends after it is open, paced, and that the exchange must acknowledge.
+public struct ControlFrame: Sendable, Equatable {
+    /// Identifies the acknowledgement; positive, unique within the connection.
+    public var id: Int64
+    /// The text frame's payload.
+    public var payload: [UInt8]
+
+    /// A request.
+    public init(id: Int64, payload: [UInt8]) {
+        self.id = id
+        self.payload = payload
+    }
+}
+
+/// How one connection may behave towards its exchange.
+public struct ConnectionLimits: Sendable, Equatable {
+    /// Least time between two frames of ours, pongs included, ns.
+    public var frameSpacingNanos: Int64 = 250_000_000
+    /// A connection that brings no bytes at all for so long is made anew, ns.
+    public var silenceNanos: Int64 = 75_000_000_000
+    /// For TCP, TLS and upgrade together, ns.
+    public var openNanos: Int64 = 10_000_000_000
+    /// For a request's acknowledgement, ns.
+    public var acknowledgementNanos: Int64 = 10_000_000_000
+    /// The largest message, bytes; a larger one ends the connection with code 1009.
+    public var messageBytes = 1 << 20
+    /// Back-off between attempts: from `backoffFirstNanos`, doubled to `backoffLastNanos`, each drawn at random from
+    /// the upper half.
+    public var backoffFirstNanos: Int64 = 100_000_000
+    /// See `backoffFirstNanos`.
+    public var backoffLastNanos: Int64 = 30_000_000_000
+    /// After an answer that will not change soon (HTTP 403, 451), ns.
+    public var refusedNanos: Int64 = 300_000_000_000
+
+    /// The defaults above: those of Binance spot.
+    public init() {}
+}
+
+/// One connection slot: where to connect and what to ask for there.
+public struct ConnectionPlan: Sendable {
+    /// Index of the slot in its lane.
+    public var slot: Int
+    /// Index of the market in the lane's ``InstrumentTable`` and of its decoder.
+    public var market: Int
+    /// Where to.
+    public var endpoint: Endpoint
+    /// Request target of the upgrade, with query: `/stream`.
+    public var target: String
+    /// Index of the TLS settings in the lane's list; ignored without TLS.
+    public var tls: Int
+    /// Requests to send once it is open.
+    public var controlFrames: [ControlFrame]
+    /// Streams that it carries, for display.
+    public var streamCount: Int
+    /// Limits.
+    public var limits: ConnectionLimits
+
+    /// A plan.
+    public init(
+        slot: Int, market: Int, endpoint: Endpoint, target: String, tls: Int = 0, controlFrames: [ControlFrame],
+        streamCount: Int, limits: ConnectionLimits = ConnectionLimits()
+    ) {
+        self.slot = slot
+        self.market = market
+        self.endpoint = endpoint
+        self.target = target
+        self.tls = tls
+        self.controlFrames = controlFrames
+        self.streamCount = streamCount
+        self.limits = limits
+    }
+}
