@@ -1,0 +1,101 @@
+"""The oracle itself, against lines written out by hand from the message contract."""
+
+import pytest
+
+import oracle
+
+
+def only(frame: bytes) -> oracle.Event:
+    (event,) = oracle.read(frame).events
+    return event
+
+
+def test_trade_is_the_contracts_own_example():
+    frame = (
+        b'{"e":"trade","E":1672515782136,"s":"BTCUSDT","t":12345,"p":"0.001","q":"100","T":1672515782136,'
+        b'"m":true,"M":true}'
+    )
+    assert only(frame).line("binance", 1, 1672515782140123456) == (
+        b'{"type":"trade","exchange":"binance","symbol":"BTCUSDT","sequence":1,"eventTime":1672515782136000000,'
+        b'"receivedTime":1672515782140123456,"tradeId":12345,"price":"0.001","quantity":"100",'
+        b'"tradeTime":1672515782136000000,"aggressor":"sell"}'
+    )
+
+
+def test_book_ticker_has_no_event_time_and_keeps_its_zeros():
+    frame = (
+        b'{"stream":"x@bookTicker","data":{"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000",'
+        b'"a":"25.36520000","A":"40.66000000"}}'
+    )
+    assert only(frame).line("binance", 7, 5) == (
+        b'{"type":"bookTicker","exchange":"binance","symbol":"BNBUSDT","sequence":7,"receivedTime":5,'
+        b'"updateId":400900217,"bid":"25.35190000","bidQuantity":"31.21000000","ask":"25.36520000",'
+        b'"askQuantity":"40.66000000"}'
+    )
+
+
+def test_kline_without_trades():
+    frame = (
+        b'{"e":"kline","E":1,"s":"AB","k":{"t":2,"T":3,"s":"AB","i":"1m","f":-1,"L":-1,"o":"4.0","c":"5","h":"6",'
+        b'"l":"7","v":"8","n":0,"x":true,"q":"9","V":"10","Q":"11","B":"0"}}'
+    )
+    assert only(frame).line("binance", 1, 2) == (
+        b'{"type":"kline","exchange":"binance","symbol":"AB","sequence":1,"eventTime":1000000,"receivedTime":2,'
+        b'"interval":"1m","openTime":2000000,"closeTime":3000000,"open":"4.0","high":"6","low":"7","close":"5",'
+        b'"volume":"8","quoteVolume":"9","takerBuyVolume":"10","takerBuyQuoteVolume":"11","tradeCount":0,'
+        b'"firstTradeId":-1,"lastTradeId":-1,"closed":true}'
+    )
+
+
+def test_rolling_ticker_leaves_out_what_was_not_sent():
+    frame = (
+        b'{"e":"1hTicker","E":1,"s":"AB","p":"-1.5","P":"2","o":"3","h":"4","l":"5","c":"6","w":"7","v":"8","q":"9",'
+        b'"O":0,"C":10,"F":0,"L":11,"n":12}'
+    )
+    assert only(frame).line("binance", 1, 2) == (
+        b'{"type":"ticker","exchange":"binance","symbol":"AB","sequence":1,"eventTime":1000000,"receivedTime":2,'
+        b'"window":"1h","openTime":0,"closeTime":10000000,"open":"3","high":"4","low":"5","last":"6","change":"-1.5",'
+        b'"changePercent":"2","weightedAverage":"7","volume":"8","quoteVolume":"9","tradeCount":12,'
+        b'"firstTradeId":0,"lastTradeId":11}'
+    )
+
+
+def test_average_price():
+    frame = b'{"e":"avgPrice","E":1693907033000,"s":"BTCUSDT","i":"5m","w":"25776.86000000","T":1693907032213}'
+    assert only(frame).line("binance", 1, 2) == (
+        b'{"type":"averagePrice","exchange":"binance","symbol":"BTCUSDT","sequence":1,'
+        b'"eventTime":1693907033000000000,"receivedTime":2,"interval":"5m","price":"25776.86000000",'
+        b'"tradeTime":1693907032213000000}'
+    )
+
+
+def test_arrays_depth_and_answers():
+    mini = b'{"e":"24hrMiniTicker","E":1,"s":"%s","c":"1","o":"2","h":"3","l":"4","v":"5","q":"6"}'
+    reading = oracle.read(b"[" + mini % b"A" + b"," + mini % b"B" + b"]")
+    assert [event.symbol for event in reading.events] == ["A", "B"]
+    assert oracle.read(b'{"stream":"a@depth","data":{"e":"depthUpdate","E":1,"s":"A"}}').ignored
+    assert oracle.read(b'{"result":null,"id":3}').answer
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"", b"{", b'{"e":"trade","E":1', b"hello", b'{"e":"trade","E":"x","s":"A"}', b'{"e":"other","s":"A"}', b"\xff"],
+)
+def test_unreadable(frame):
+    with pytest.raises(oracle.Unreadable):
+        oracle.read(frame)
+
+
+def test_gaps_follow_ids_by_kind_and_symbol():
+    trade = b'{"e":"trade","E":1,"s":"%s","t":%d,"p":"1","q":"2","T":1,"m":false}'
+    numbers = [(b"A", 5), (b"B", 90), (b"A", 6), (b"A", 9), (b"A", 3), (b"A", 10), (b"B", 91), (b"A", 12)]
+    expected = oracle.expect([trade % pair for pair in numbers])
+    gaps = expected.gaps["market.gap.binance.A"]
+    assert [(gap.of, gap.first_missing, gap.last_missing) for gap in gaps] == [("trade", 7, 8), ("trade", 11, 11)]
+    assert list(expected.gaps) == ["market.gap.binance.A"]
+    assert len(expected.events["market.trade.binance.A"]) == 6
+
+
+def test_topics_are_percent_encoded():
+    assert oracle.topic("trade", "binance", "币USDT") == "market.trade.binance.%E5%B8%81USDT"
+    assert oracle.topic("deadletter", "binance", None) == "market.deadletter.binance"
