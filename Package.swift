@@ -47,8 +47,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "MarketData", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing", "Batching", "Publishing",
-                "GoogleCloud", "Telemetry",
+                "CKernel", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing", "Batching",
+                "Publishing", "GoogleCloud", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "FlyingFox", package: "FlyingFox"),

@@ -1,0 +1,7 @@
+import ExchangeAdapter
+
+/// The adapters that are built in.
+public enum Adapters {
+    /// By order of documentation.
+    public static let all: [any ExchangeAdapter.Type] = []
+}

@@ -1,0 +1,68 @@
+/// The keys that each part of a configuration may have; what the decoder accepts and what the schema lists.
+public enum ConfigurationKeys {
+    /// By path; `[]` stands for the elements of a list. The empty path is the file itself.
+    public static let all: [String: [String]] = [
+        "": ["collector", "exchanges", "batching", "sink", "api", "log"],
+        "collector": [
+            "name", "lanes", "pin", "idle", "backend", "threads", "dataDirectory", "frameRingBytes",
+            "eventRingBytes",
+            "batchRingBytes",
+        ],
+        "exchanges[]": [
+            "adapter", "market", "endpoint", "restEndpoint", "tls", "legs", "maxMessageBytes",
+            "subscriptions",
+        ],
+        "exchanges[].tls": ["certificateAuthority", "verify"],
+        "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window"],
+        "batching": [
+            "maxEvents", "maxBytes", "maxDelay", "compression", "level", "payload", "closeWhenIdle",
+        ],
+        "sink": [
+            "type", "project", "topic", "orderingKey", "createTopics", "path", "rotateBytes", "rotateSeconds",
+            "maxInFlightBytes", "connections", "endpoint",
+        ],
+        "api": ["listen", "token"],
+        "log": ["level", "format"],
+    ]
+
+    /// `exchanges[0].tls` → `exchanges[].tls`.
+    static func pattern(of path: String) -> String {
+        var pattern = ""
+        var inIndex = false
+        for character in path {
+            if character == "[" { inIndex = true }
+            if !inIndex || character == "[" || character == "]" { pattern.append(character) }
+            if character == "]" { inIndex = false }
+        }
+        return pattern
+    }
+
+    /// The known word that is closest to a wrong one, if any is close.
+    static func nearest(to word: String, among known: [String]) -> String? {
+        let lowered = word.lowercased()
+        let ranked = known.map { ($0, distance(lowered, $0.lowercased())) }.min { $0.1 < $1.1 }
+        guard let (best, distance) = ranked, distance <= max(1, best.count / 3) else { return nil }
+        return best
+    }
+
+    /// Levenshtein's, with a swap of neighbours counted once.
+    static func distance(_ a: String, _ b: String) -> Int {
+        let a = Array(a.unicodeScalars)
+        let b = Array(b.unicodeScalars)
+        guard !a.isEmpty, !b.isEmpty else { return max(a.count, b.count) }
+        var rows = [Array(0...b.count)]
+        for i in 1...a.count {
+            var row = [i]
+            for j in 1...b.count {
+                let same = a[i - 1] == b[j - 1]
+                var best = min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (same ? 0 : 1))
+                if i > 1, j > 1, a[i - 1] == b[j - 2], a[i - 2] == b[j - 1] {
+                    best = min(best, rows[i - 2][j - 2] + 1)
+                }
+                row.append(best)
+            }
+            rows.append(row)
+        }
+        return rows[a.count][b.count]
+    }
+}

@@ -1,0 +1,165 @@
+import CKernel
+import ExchangeAdapter
+import Foundation
+import Yams
+
+extension Configuration {
+    /// A configuration that can be used, with what its author should know.
+    public struct Loaded: Sendable {
+        /// The configuration.
+        public var configuration: Configuration
+        /// Warnings, in the order of the file.
+        public var warnings: [ConfigurationProblem]
+    }
+
+    /// Reads and checks a file. All errors are found in one go. A file that cannot be read gives one problem without
+    /// a line.
+    public static func load(file: String, context: ConfigurationContext) throws(ConfigurationErrors) -> Loaded
+    {
+        let data: Data
+        do {
+            data = try Data(contentsOf: URL(fileURLWithPath: file))
+        } catch {
+            let why = FileReading.unreadable(file) ?? "\(error)"
+            throw ConfigurationErrors(
+                problems: [problem(file, 0, 0, "cannot be read: \(why); name a YAML file")],
+                isUnreadableFile: true)
+        }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw ConfigurationErrors(problems: [problem(file, 0, 0, "is not UTF-8; save it as UTF-8")])
+        }
+        return try parse(yaml: text, file: file, context: context)
+    }
+
+    /// Checks a text. `file` is its name in problems.
+    public static func parse(
+        yaml: String, file: String, context: ConfigurationContext
+    ) throws(ConfigurationErrors) -> Loaded {
+        let (root, hiddenKeys) = try compose(yaml, file: file)
+        guard let root else {
+            throw ConfigurationErrors(
+                problems: [problem(file, 1, 1, "is empty; see config/ for annotated examples")])
+        }
+        let reader = ConfigurationReader(file: file, context: context, hiddenKeys: hiddenKeys)
+        var decoder = ConfigurationDecoder(reader: reader)
+        decoder.decode(root)
+        let problems = reader.sortedProblems()
+        if problems.contains(where: { $0.severity == .error }) {
+            throw ConfigurationErrors(problems: problems)
+        }
+        return Loaded(configuration: decoder.configuration, warnings: problems)
+    }
+
+    /// The parser stops at a repeated key. So that the other errors are still found, the first of the two is renamed
+    /// in the text, with a private-use character that keeps all columns, and the reader is told.
+    private static func compose(_ yaml: String, file: String) throws(ConfigurationErrors) -> (
+        Node?, [String: String]
+    ) {
+        var text = yaml
+        var hidden: [String: String] = [:]
+        for attempt: UInt32 in 0..<64 {
+            do {
+                return (try Yams.compose(yaml: text), hidden)
+            } catch let YamlError.duplicatedKeysInMapping(duplicates, context) {
+                guard let mask = Unicode.Scalar(0xE000 + attempt),
+                    let (masked, key) = hide(text, at: context.mark, with: mask, keys: duplicates)
+                else {
+                    throw ConfigurationErrors(
+                        problems: [
+                            problem(
+                                file, context.mark.line, context.mark.column,
+                                "duplicate key \(duplicates.sorted().joined(separator: ", ")); keep one of them"
+                            )
+                        ])
+                }
+                text = masked
+                hidden[key.hidden] = key.real
+            } catch {
+                throw ConfigurationErrors(problems: [syntaxProblem(error, file: file)])
+            }
+        }
+        throw ConfigurationErrors(problems: [
+            problem(file, 1, 1, "has more than 64 duplicate keys; keep one of each")
+        ])
+    }
+
+    private static func hide(
+        _ text: String, at mark: Mark, with mask: Unicode.Scalar, keys: [String]
+    ) -> (String, (hidden: String, real: String))? {
+        var scalars = Array(text.unicodeScalars)
+        var index = 0
+        var line = 1
+        while line < mark.line, index < scalars.count {
+            if scalars[index] == "\n" { line += 1 }
+            index += 1
+        }
+        index += mark.column - 1
+        if index < scalars.count, scalars[index] == "\"" || scalars[index] == "'" { index += 1 }
+        guard index < scalars.count,
+            let key = keys.first(where: { scalars[index...].starts(with: $0.unicodeScalars) }), !key.isEmpty
+        else { return nil }
+        scalars[index] = mask
+        var masked = String.UnicodeScalarView()
+        masked.append(contentsOf: scalars)
+        let hidden =
+            String(Character(mask)) + String(String.UnicodeScalarView(key.unicodeScalars.dropFirst()))
+        return (String(masked), (hidden, key))
+    }
+
+    private static func syntaxProblem(_ error: any Error, file: String) -> ConfigurationProblem {
+        let remedy = "; correct the YAML (spaces, never tabs, indent; values with : or # are quoted)"
+        switch error {
+        case YamlError.scanner(let context, let text, let mark, _),
+            YamlError.parser(let context, let text, let mark, _),
+            YamlError.composer(let context, let text, let mark, _):
+            let place = context.map { " (\($0.text) in line \($0.mark.line))" } ?? ""
+            return problem(file, mark.line, mark.column, text + place + remedy)
+        case YamlError.reader(let text, let offset, _, let yaml):
+            let before = yaml.prefix(offset ?? 0)
+            let line = before.filter { $0.isNewline }.count + 1
+            let column =
+                (before.split(separator: "\n", omittingEmptySubsequences: false).last?.count ?? 0) + 1
+            return problem(file, line, column, text + remedy)
+        default:
+            return problem(file, 1, 1, "\(error)")
+        }
+    }
+
+    private static func problem(_ file: String, _ line: Int, _ column: Int, _ message: String)
+        -> ConfigurationProblem
+    {
+        ConfigurationProblem(
+            severity: .error, file: file, line: line, column: column, keyPath: "", message: message)
+    }
+}
+
+extension ConfigurationContext {
+    /// This process's environment, CPUs and files.
+    public static func process(adapters: [any ExchangeAdapter.Type]) -> ConfigurationContext {
+        var cpus = [Int32](repeating: 0, count: 1024)
+        let count = max(0, min(Int(ck_allowed_cpus(&cpus, Int32(cpus.count))), cpus.count))
+        return ConfigurationContext(
+            environment: ProcessInfo.processInfo.environment, adapters: adapters,
+            allowedCPUs: cpus[..<count].map(Int.init), unreadable: FileReading.unreadable)
+    }
+}
+
+/// Tells why files cannot be read.
+enum FileReading {
+    /// The system's reason, nil where the file can be read.
+    static func unreadable(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return text(errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return text(errno) }
+        return status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : nil
+    }
+
+    private static func text(_ code: Int32) -> String {
+        var buffer = [CChar](repeating: 0, count: 128)
+        ck_error_text(code, &buffer, buffer.count)
+        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            .lowercased()
+    }
+}

@@ -1,0 +1,211 @@
+import MarketData
+import Rings
+
+/// All figures of a collector at one moment: plain values, gathered by the control plane, rendered as metrics, status
+/// and tables. Counts begin with the process and never fall, unless said otherwise.
+public struct CollectorSnapshot: Sendable {
+    /// The instance's name.
+    public var name = ""
+    /// The program's version.
+    public var version = ""
+    /// When the process began to collect, ns since the epoch.
+    public var startTime: Int64 = 0
+    /// When these figures were gathered, ns since the epoch.
+    public var time: Int64 = 0
+    /// By exchange and type.
+    public var events: [EventCounts] = []
+    /// By exchange.
+    public var markets: [MarketCounts] = []
+    /// Every bounded queue.
+    public var queues: [QueueDepth] = []
+    /// Stage threads.
+    public var threads: [ThreadCounts] = []
+    /// Latencies by exchange and type.
+    public var latencies: [LatencyCounts] = []
+    /// What was handed to the sink and acknowledged.
+    public var publishing = PublishingCounts()
+    /// The last error that an operator should know of, one line; nil while there was none.
+    public var lastError: String?
+    /// Why the collector does not deliver, although it is connected: the sink fails, a disk is full. Nil: it delivers.
+    public var undelivered: String?
+
+    /// Nothing yet.
+    public init() {}
+
+    /// Counts of one type of events of one exchange.
+    public struct EventCounts: Sendable {
+        /// `binance`.
+        public var exchange: String
+        /// The type; nil: frames that could not even be told apart.
+        public var kind: EventKind?
+        /// Events read, duplicates and dead letters included.
+        public var received = 0
+        /// Events that the sink acknowledged.
+        public var published = 0
+        /// Events dropped because they had come before.
+        public var duplicates = 0
+        /// Frames that could not be read.
+        public var deadLettered = 0
+        /// Events dropped by a full queue, by the name of the policy (`keep-newest`).
+        public var dropped: [String: Int] = [:]
+        /// Events between ring and acknowledgement, now.
+        public var inFlight = 0
+        /// Gaps seen.
+        public var gaps = 0
+        /// Gaps that are neither repaired nor explained, now.
+        public var gapsOpen = 0
+
+        /// All 0.
+        public init(exchange: String, kind: EventKind?) {
+            self.exchange = exchange
+            self.kind = kind
+        }
+
+        /// `trade`; `unknown` for frames that could not be told apart.
+        public var type: String { kind?.name ?? "unknown" }
+        /// Events dropped, by whatever policy.
+        public var droppedTotal: Int { dropped.values.reduce(0, +) }
+        /// received − (published + duplicates + dead-lettered + dropped + in flight); 0 where nothing is lost.
+        public var unaccounted: Int {
+            received - published - duplicates - deadLettered - droppedTotal - inFlight
+        }
+    }
+
+    /// Counts of one exchange's connections.
+    public struct MarketCounts: Sendable {
+        /// `binance`.
+        public var exchange: String
+        /// WebSocket messages.
+        public var frames = 0
+        /// Bytes of decrypted WebSocket traffic.
+        public var bytes = 0
+        /// Messages of streams that nobody asked for.
+        public var ignoredFrames = 0
+        /// Connections now, by state: `open`, `connecting`, `subscribing`, `waiting`, …
+        public var connections: [String: Int] = [:]
+        /// Connections made anew, by cause.
+        public var reconnects: [String: Int] = [:]
+        /// Streams that were asked for.
+        public var streams = 0
+
+        /// All 0.
+        public init(exchange: String) { self.exchange = exchange }
+    }
+
+    /// How full a queue is, now.
+    public struct QueueDepth: Sendable {
+        /// `frames-0`.
+        public var name: String
+        /// Items.
+        public var records: Int
+        /// Bytes.
+        public var bytes: Int
+        /// Bytes that it can hold.
+        public var capacity: Int
+
+        /// A depth.
+        public init(name: String, records: Int, bytes: Int, capacity: Int) {
+            self.name = name
+            self.records = records
+            self.bytes = bytes
+            self.capacity = capacity
+        }
+    }
+
+    /// Counts of one stage thread.
+    public struct ThreadCounts: Sendable {
+        /// `parse-0`.
+        public var name: String
+        /// Turns of its loop.
+        public var cycles: UInt64
+        /// Turns that found work.
+        public var busyCycles: UInt64
+        /// Turns that took too long.
+        public var stalls: UInt64
+        /// The longest turn, ns.
+        public var longestCycleNanos: Int64
+        /// The CPU that it is pinned to.
+        public var cpu: Int?
+
+        /// Counts.
+        public init(
+            name: String, cycles: UInt64, busyCycles: UInt64 = 0, stalls: UInt64 = 0,
+            longestCycleNanos: Int64 = 0,
+            cpu: Int? = nil
+        ) {
+            self.name = name
+            self.cycles = cycles
+            self.busyCycles = busyCycles
+            self.stalls = stalls
+            self.longestCycleNanos = longestCycleNanos
+            self.cpu = cpu
+        }
+    }
+
+    /// Latencies of one type of events.
+    public struct LatencyCounts: Sendable {
+        /// `binance`; nil where exchanges are not told apart.
+        public var exchange: String?
+        /// The type.
+        public var kind: EventKind
+        /// From the kernel's receipt to the closed batch.
+        public var `internal`: LatencySnapshot
+        /// From the closed batch to the acknowledgement.
+        public var publish: LatencySnapshot
+        /// From the exchange's event time to the kernel's receipt.
+        public var feed: LatencySnapshot
+
+        /// Latencies; empty by default.
+        public init(
+            exchange: String?, kind: EventKind, internal: LatencySnapshot = LatencySnapshot(),
+            publish: LatencySnapshot = LatencySnapshot(), feed: LatencySnapshot = LatencySnapshot()
+        ) {
+            self.exchange = exchange
+            self.kind = kind
+            self.internal = `internal`
+            self.publish = publish
+            self.feed = feed
+        }
+    }
+
+    /// Counts of the publisher.
+    public struct PublishingCounts: Sendable {
+        /// `file`, `pubsub`, …
+        public var sink = ""
+        /// Batches that the sink acknowledged.
+        public var batches = 0
+        /// Their bytes before compression.
+        public var rawBytes = 0
+        /// Their bytes as they were handed over.
+        public var compressedBytes = 0
+        /// Requests to Pub/Sub by outcome (`OK`, `UNAVAILABLE`, …); empty for other sinks.
+        public var requests: [String: Int] = [:]
+        /// Bytes on disk that wait for the sink, now.
+        public var spoolBytes = 0
+        /// Age of the oldest of these, s, now.
+        public var spoolOldestSeconds = 0.0
+
+        /// All 0.
+        public init() {}
+    }
+}
+
+extension CollectorSnapshot {
+    /// Connections now by state, all exchanges together.
+    public var connectionsByState: [String: Int] {
+        markets.reduce(into: [:]) { $0.merge($1.connections, uniquingKeysWith: +) }
+    }
+
+    /// Why the collector is not ready to be relied upon, nil where it is: connected everywhere, and delivering.
+    public var unreadiness: String? {
+        if markets.isEmpty { return "no exchange is connected yet" }
+        for market in markets {
+            let total = market.connections.values.reduce(0, +)
+            let open = market.connections["open", default: 0]
+            if open < total || total == 0 {
+                return "\(market.exchange): \(open) of \(total) connections are open"
+            }
+        }
+        return undelivered
+    }
+}

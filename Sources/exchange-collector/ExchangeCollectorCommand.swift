@@ -1,0 +1,22 @@
+import ArgumentParser
+import ControlPlane
+
+/// The command line.
+@main
+struct ExchangeCollectorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exchange-collector",
+        abstract: "Collects market data from exchanges and publishes it, normalised, exact and in order.",
+        discussion: """
+            EXAMPLES
+              exchange-collector demo
+              exchange-collector check --config config/demo.yaml
+              exchange-collector run --config config/file.yaml
+              exchange-collector tail ./data/out --follow --type trade
+
+            Exit codes follow sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 73 cannot
+            create, 74 input or output, 78 configuration.
+            """,
+        version: ProductVersion.text,
+        subcommands: [RunCommand.self, CheckCommand.self])
+}

@@ -1,0 +1,31 @@
+import ArgumentParser
+import Glibc
+
+/// Exit codes of sysexits.h.
+enum SysExit {
+    /// The input is not what it should be.
+    static let data = ExitCode(65)
+    /// The input is not there.
+    static let noInput = ExitCode(66)
+    /// A service cannot be reached.
+    static let unavailable = ExitCode(69)
+    /// An error of this program.
+    static let software = ExitCode(70)
+    /// An output cannot be made.
+    static let cantCreate = ExitCode(73)
+    /// Reading or writing failed.
+    static let io = ExitCode(74)
+    /// The configuration is wrong.
+    static let configuration = ExitCode(78)
+}
+
+/// Lines for people on standard error.
+func printError(_ text: String) {
+    let line = text + "\n"
+    var bytes = Array(line.utf8)[...]
+    while !bytes.isEmpty {
+        let written = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        guard written > 0 else { return }
+        bytes = bytes.dropFirst(written)
+    }
+}
