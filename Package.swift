@@ -7,6 +7,13 @@ let package = Package(
     products: [
         .executable(name: "exchange-collector", targets: ["exchange-collector"]),
         .executable(name: "feed-replayer", targets: ["feed-replayer"]),
+        // For Benchmarks/, which is a package of its own.
+        .library(
+            name: "CollectorStages",
+            targets: [
+                "MarketData", "Rings", "ByteScanning", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing", "Batching",
+                "CKernel", "CZstd",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
