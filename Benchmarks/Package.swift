@@ -1,0 +1,26 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// A target a stage. Each checks its answers before it measures. `load/` holds the whole-process figures.
+let package = Package(
+    name: "collector-benchmarks",
+    dependencies: [
+        .package(name: "exchange-collector", path: ".."),
+        // Without its traits: no malloc interposer, so its allocation counts are not to be used.
+        .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
+    ],
+    targets: [
+        .executableTarget(
+            name: "RingBenchmarks", dependencies: stages, path: "RingBenchmarks", plugins: plugins)
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+var stages: [Target.Dependency] {
+    [
+        .product(name: "CollectorStages", package: "exchange-collector"),
+        .product(name: "Benchmark", package: "benchmark"),
+    ]
+}
+
+var plugins: [Target.PluginUsage] { [.plugin(name: "BenchmarkPlugin", package: "benchmark")] }
