@@ -11,7 +11,8 @@ let package = Package(
         .library(
             name: "CollectorStages",
             targets: [
-                "MarketData", "Rings", "ByteScanning", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing", "Batching",
+                "MarketData", "Rings", "ByteScanning", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing",
+                "Batching",
                 "CKernel", "CZstd",
             ]),
     ],
@@ -43,9 +44,11 @@ let package = Package(
         .target(name: "ByteScanning", dependencies: ["MarketData"]),
         .target(name: "Wire", dependencies: ["CKernel", "CTLS", "CURing", "Rings", "MarketData"]),
         .target(name: "ExchangeAdapter", dependencies: ["MarketData", "Rings", "ByteScanning", "Wire"]),
-        .target(name: "BinanceAdapter", dependencies: ["ExchangeAdapter", "ByteScanning", "MarketData", "Rings"]),
+        .target(
+            name: "BinanceAdapter", dependencies: ["ExchangeAdapter", "ByteScanning", "MarketData", "Rings"]),
         .target(name: "Parsing", dependencies: ["ExchangeAdapter", "Wire", "Rings", "MarketData"]),
-        .target(name: "Batching", dependencies: ["MarketData", "Rings", "ExchangeAdapter", "CKernel", "CZstd"]),
+        .target(
+            name: "Batching", dependencies: ["MarketData", "Rings", "ExchangeAdapter", "CKernel", "CZstd"]),
         .target(name: "Publishing", dependencies: ["Batching", "Rings", "CKernel", "CCurl"]),
         .target(name: "GoogleCloud", dependencies: ["CTLS", "CCurl"]),
         .target(
@@ -54,7 +57,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "CKernel", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing", "Batching",
+                "CKernel", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing",
+                "Batching",
                 "Publishing", "GoogleCloud", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
@@ -80,7 +84,8 @@ let package = Package(
         .testTarget(name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData"]),
         .testTarget(name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing"]),
         .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
-        .testTarget(name: "BinanceAdapterTests", dependencies: ["BinanceAdapter", "ExchangeAdapter", "MarketData"]),
+        .testTarget(
+            name: "BinanceAdapterTests", dependencies: ["BinanceAdapter", "ExchangeAdapter", "MarketData"]),
         .testTarget(name: "ParsingTests", dependencies: ["Parsing", "BinanceAdapter"]),
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
         .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
