@@ -49,7 +49,7 @@ let package = Package(
         .target(name: "Parsing", dependencies: ["ExchangeAdapter", "Wire", "Rings", "MarketData"]),
         .target(
             name: "Batching", dependencies: ["MarketData", "Rings", "ExchangeAdapter", "CKernel", "CZstd"]),
-        .target(name: "Publishing", dependencies: ["Batching", "Rings", "CKernel", "CCurl"]),
+        .target(name: "Publishing", dependencies: ["Batching", "MarketData", "Rings", "CKernel", "CCurl"]),
         .target(name: "GoogleCloud", dependencies: ["CTLS", "CCurl"]),
         .target(
             name: "Telemetry",

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "ckernel_files.h"
+
 /// Maps `size` bytes (a multiple of the page size) twice, back to back, so that offset size + n is offset n.
 /// Stores the base in `*base`.
 int ck_mirror_map(size_t size, void **base);
