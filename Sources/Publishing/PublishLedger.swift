@@ -1,0 +1,219 @@
+import CKernel
+import MarketData
+import Rings
+import Synchronization
+
+/// Something that the control plane should log: a problem that began, or its end.
+public struct PublishNote: Sendable, Equatable {
+    /// When, ns since the epoch.
+    public let time: Int64
+    /// False: information, for instance that a problem is over.
+    public let isProblem: Bool
+    /// What, where, and the remedy.
+    public let text: String
+}
+
+/// What hinders a sink, or last hindered it.
+public struct PublishProblem: Sendable, Equatable {
+    /// What, where, and the remedy.
+    public internal(set) var text: String
+    /// When it was first and last seen, ns since the epoch.
+    public internal(set) var since: Int64
+    /// See ``since``.
+    public internal(set) var lastSeen: Int64
+    /// When it was over; nil while it lasts.
+    public internal(set) var recovered: Int64?
+}
+
+/// The books of one publisher thread, which alone writes them; any thread reads.
+public final class PublishLedger: Sendable {
+    /// Counters of the whole thread, in the order of their cells.
+    public enum Total: Int, CaseIterable, Sendable {
+        /// Batches taken from the ring.
+        case batchesTaken
+        /// Batches acknowledged.
+        case batchesPublished
+        /// Their bytes before and after compression.
+        case rawBytesPublished
+        /// See ``rawBytesPublished``.
+        case bytesPublished
+        /// Bytes of batches taken, as compressed; with ``bytesPublished`` it gives those in flight.
+        case bytesTaken
+        /// Requests sent again because their outcome was an error or unknown.
+        case retries
+        /// Connections made.
+        case connections
+        /// Connections given up after an error, or closed by the other side.
+        case reconnects
+        /// Answers with HTTP 200 but without grpc-status.
+        case answersWithoutStatus
+        /// Topics created, or found to exist when they should be created.
+        case topicsReady
+        /// Gauge: topics that are still to be created.
+        case topicsPending
+        /// Gauge: requests under way.
+        case requestsInFlight
+        /// Gauge: memory that holds unacknowledged batches, bytes.
+        case bytesHeld
+        /// Notes that nobody fetched in time.
+        case notesDropped
+    }
+
+    /// Markets that it has counters for.
+    public let markets: Int
+    private let totals = CounterBlock(count: Total.allCases.count)
+    private let codes = CounterBlock(count: PublishCode.allCases.count)
+    private let taken: CounterBlock
+    private let published: CounterBlock
+    private let latencies: [LatencyHistogram]
+    private let state = Mutex(State())
+
+    /// Notes that are kept for the control plane at most.
+    static let noteLimit = 64
+
+    private struct State {
+        var problem: PublishProblem?
+        var notes: [PublishNote] = []
+    }
+
+    /// Books for market indices below `markets`.
+    public init(markets: Int) {
+        self.markets = max(1, markets)
+        taken = CounterBlock(count: self.markets * EventKind.count)
+        published = CounterBlock(count: self.markets * EventKind.count)
+        latencies = (0..<EventKind.count).map { _ in LatencyHistogram() }
+    }
+
+    private func cell(_ market: Int, _ kind: EventKind) -> Int {
+        min(market, markets - 1) * EventKind.count + Int(kind.rawValue)
+    }
+
+    // MARK: For any thread
+
+    /// One of the whole thread's counters.
+    public func total(_ total: Total) -> Int { totals.value(total.rawValue) }
+
+    /// Events acknowledged by the sink.
+    public func eventsPublished(market: Int, kind: EventKind) -> Int { published.value(cell(market, kind)) }
+
+    /// Events that the sink holds and has not acknowledged yet.
+    public func eventsInFlight(market: Int, kind: EventKind) -> Int {
+        // The smaller number first, else an event could be seen published before it was seen taken.
+        let published = published.value(cell(market, kind))
+        return max(0, taken.value(cell(market, kind)) - published)
+    }
+
+    /// All events acknowledged.
+    public var eventsPublished: Int { (0..<published.count).reduce(0) { $0 + published.value($1) } }
+
+    /// All events that the sink holds.
+    public var eventsInFlight: Int {
+        let published = eventsPublished
+        return max(0, (0..<taken.count).reduce(0) { $0 + taken.value($1) } - published)
+    }
+
+    /// Batches that the sink holds.
+    public var batchesInFlight: Int {
+        let published = total(.batchesPublished)
+        return max(0, total(.batchesTaken) - published)
+    }
+
+    /// Bytes of those batches, as they came.
+    public var bytesInFlight: Int {
+        let published = total(.bytesPublished)
+        return max(0, total(.bytesTaken) - published)
+    }
+
+    /// Requests (writes, for a file) that ended so.
+    public func requests(_ code: PublishCode) -> Int { codes.value(Int(code.rawValue)) }
+
+    /// From the closing of a batch to its acknowledgement, once for each event, ns.
+    public func latency(kind: EventKind) -> LatencySnapshot { latencies[Int(kind.rawValue)].snapshot() }
+
+    /// What hinders the sink now, or did last.
+    public var problem: PublishProblem? { state.withLock { $0.problem } }
+
+    /// Whether nothing hinders the sink.
+    public var isHealthy: Bool {
+        state.withLock { state in
+            guard let problem = state.problem else { return true }
+            return problem.recovered != nil
+        }
+    }
+
+    /// Notes since the last call, oldest first.
+    public func fetchNotes() -> [PublishNote] {
+        state.withLock { state in
+            let notes = state.notes
+            state.notes = []
+            return notes
+        }
+    }
+
+    // MARK: For the publisher thread
+
+    func add(_ amount: Int = 1, to total: Total) { totals.add(amount, to: total.rawValue) }
+
+    func set(_ value: Int, at total: Total) { totals.set(value, at: total.rawValue) }
+
+    func count(_ code: PublishCode) { codes.add(1, to: Int(code.rawValue)) }
+
+    /// The sink has taken a batch over.
+    func take(_ receipt: BatchReceipt) {
+        taken.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
+        totals.add(Int(receipt.bytes), to: Total.bytesTaken.rawValue)
+        totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesTaken.rawValue)
+    }
+
+    /// The sink has it safe. `now`: ns since the epoch.
+    func acknowledge(_ receipt: BatchReceipt, now: Int64) {
+        latencies[Int(receipt.kind.rawValue)].record(now - receipt.closedTime, count: Int(receipt.events))
+        totals.add(Int(receipt.rawBytes), to: Total.rawBytesPublished.rawValue)
+        totals.add(Int(receipt.bytes), to: Total.bytesPublished.rawValue)
+        totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesPublished.rawValue)
+        published.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
+    }
+
+    /// Something hinders the sink. The same text again only moves the problem's time; another one makes a note.
+    func report(problem text: String) {
+        let now = ck_realtime_nanos()
+        let dropped = state.withLock { state in
+            if var problem = state.problem, problem.text == text, problem.recovered == nil {
+                problem.lastSeen = now
+                state.problem = problem
+                return false
+            }
+            state.problem = PublishProblem(text: text, since: now, lastSeen: now, recovered: nil)
+            return append(PublishNote(time: now, isProblem: true, text: text), to: &state)
+        }
+        if dropped { add(to: .notesDropped) }
+    }
+
+    /// The problem, if there is one, is over.
+    func reportRecovery(_ text: @autoclosure () -> String) {
+        let now = ck_realtime_nanos()
+        let dropped = state.withLock { state in
+            guard let problem = state.problem, problem.recovered == nil else { return false }
+            state.problem?.recovered = now
+            let seconds = Double((now - problem.since) / 1_000_000) / 1000
+            let note = "\(text()), after \(seconds) s of: \(problem.text)"
+            return append(PublishNote(time: now, isProblem: false, text: note), to: &state)
+        }
+        if dropped { add(to: .notesDropped) }
+    }
+
+    /// Something worth a log line that hinders nothing.
+    func report(information text: String) {
+        let dropped = state.withLock { state in
+            append(PublishNote(time: ck_realtime_nanos(), isProblem: false, text: text), to: &state)
+        }
+        if dropped { add(to: .notesDropped) }
+    }
+
+    private func append(_ note: PublishNote, to state: inout State) -> Bool {
+        state.notes.append(note)
+        guard state.notes.count > PublishLedger.noteLimit else { return false }
+        state.notes.removeFirst()
+        return true
+    }
+}
