@@ -43,7 +43,8 @@ let package = Package(
         .target(name: "Rings", dependencies: ["CKernel"]),
         .target(name: "ByteScanning", dependencies: ["MarketData"]),
         .target(name: "Wire", dependencies: ["CKernel", "CTLS", "CURing", "Rings", "MarketData"]),
-        .target(name: "ExchangeAdapter", dependencies: ["MarketData", "Rings", "ByteScanning", "Wire"]),
+        .target(
+            name: "ExchangeAdapter", dependencies: ["CKernel", "MarketData", "Rings", "ByteScanning", "Wire"]),
         .target(
             name: "BinanceAdapter", dependencies: ["ExchangeAdapter", "ByteScanning", "MarketData", "Rings"]),
         .target(name: "Parsing", dependencies: ["ExchangeAdapter", "Wire", "Rings", "MarketData"]),

@@ -48,6 +48,9 @@ int ck_mirror_map(size_t size, void **base) {
 
 void ck_mirror_unmap(void *base, size_t size) { munmap(base, size * 2); }
 
+void *ck_zeroed(size_t count, size_t size) { return calloc(count, size); }
+void ck_zeroed_free(void *memory) { free(memory); }
+
 static int64_t cpu_nanos(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);

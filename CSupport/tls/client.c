@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -201,4 +202,16 @@ const char *ct_client_error(const ct_client *client) { return client->error; }
 
 int ct_client_describe(const ct_client *client, char *text, size_t size) {
     return snprintf(text, size, "%s %s", SSL_get_version(client->ssl), SSL_get_cipher_name(client->ssl));
+}
+
+void ct_websocket_accept(const char *key, char accept[29]) {
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    accept[0] = 0;
+    if (context && EVP_DigestInit_ex(context, EVP_sha1(), NULL) && EVP_DigestUpdate(context, key, strlen(key)) &&
+        EVP_DigestUpdate(context, guid, sizeof guid - 1) && EVP_DigestFinal_ex(context, digest, &size) && size == 20)
+        EVP_EncodeBlock((unsigned char *)accept, digest, 20);
+    EVP_MD_CTX_free(context);
 }

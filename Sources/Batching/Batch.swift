@@ -61,7 +61,9 @@ public final class RouteTable: @unchecked Sendable {
 
     /// The route of an index that came in a batch.
     public func route(_ index: Int) -> Route {
-        guard let route = (routes + index).pointee else { preconditionFailure("route \(index) was never made") }
+        guard let route = (routes + index).pointee else {
+            preconditionFailure("route \(index) was never made")
+        }
         return route
     }
 
@@ -165,7 +167,8 @@ public struct BatchView {
     /// In `event` mode: where event 0 ..< count lies.
     public func slice(_ index: Int) -> EventSlice {
         payload.load(
-            fromByteOffset: Int(header.tableOffset) + index * MemoryLayout<EventSlice>.stride, as: EventSlice.self)
+            fromByteOffset: Int(header.tableOffset) + index * MemoryLayout<EventSlice>.stride,
+            as: EventSlice.self)
     }
 
     /// In `event` mode: the JSON of event 0 ..< count.

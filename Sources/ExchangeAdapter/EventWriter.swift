@@ -9,17 +9,26 @@ import Rings
 @frozen public struct EventWriter: ~Copyable {
     @usableFromInline var producer: RingProducer
     @usableFromInline let counters: ParserCounters
+    @usableFromInline var continuity: Continuity
+    private let gapNotices: CommandQueue<GapNotice>
     /// Signals for the connection, in order; drained by the parser after each run.
     public var signals: [ControlSignal] = []
     /// Receive time of the run being read, ns since the epoch: for the headers of its events.
     public var receivedTime: Int64 = 0
     /// The market of the run being read.
     public var market = 0
+    /// Tells the connection of the run being read from all others: slot and generation.
+    public var connection: UInt64 = 0
 
-    /// A writer on a ring.
-    public init(producer: consuming RingProducer, counters: ParserCounters) {
+    /// A writer on a ring. `instrumentCapacity`: of the lane's table.
+    public init(
+        producer: consuming RingProducer, counters: ParserCounters, instrumentCapacity: Int,
+        gapNotices: CommandQueue<GapNotice>
+    ) {
         self.producer = producer
         self.counters = counters
+        self.gapNotices = gapNotices
+        continuity = Continuity(instrumentCapacity: instrumentCapacity)
     }
 
     /// The most bytes of events that a frame can become: an array element takes at least 60 bytes of JSON and becomes
@@ -41,10 +50,48 @@ import Rings
         return room.assumingMemoryBound(to: Event.self)
     }
 
-    /// The event that was begun last is complete; it is of `kind`.
+    /// The event that was begun last is complete; it is of `kind`. Trades and aggregate trades are followed by their
+    /// ids; where some are missing, a ``Gap`` event follows.
     @inlinable public mutating func end<Event: BitwiseCopyable>(_ type: Event.Type, kind: EventKind) {
+        let event = producer.pending
         producer.commit(MemoryLayout<Event>.size)
         counters.received(kind, market: market)
+        if kind == .trade {
+            let trade = event.assumingMemoryBound(to: Trade.self)
+            follow(kind, id: trade.pointee.tradeID, instrument: trade.pointee.header.instrument)
+        } else if kind == .aggTrade {
+            let trade = event.assumingMemoryBound(to: AggTrade.self)
+            follow(kind, id: trade.pointee.aggregateID, instrument: trade.pointee.header.instrument)
+        }
+    }
+
+    @inlinable mutating func follow(_ kind: EventKind, id: Int64, instrument: UInt32) {
+        if let gap = continuity.follow(
+            id: id, instrument: instrument, isAggregate: kind == .aggTrade, connection: connection)
+        {
+            reportGap(
+                kind, instrument: instrument, first: gap.firstMissing, last: id &- 1,
+                cause: gap.isReconnected ? .reconnect : .sequence)
+        }
+    }
+
+    /// A gap is an event of its own, a count, and a notice for the log.
+    @usableFromInline @inline(never)
+    mutating func reportGap(_ kind: EventKind, instrument: UInt32, first: Int64, last: Int64, cause: GapCause)
+    {
+        counters.gap(kind, market: market)
+        gapNotices.send(
+            GapNotice(
+                time: receivedTime, kind: kind, instrument: instrument, firstMissing: first,
+                lastMissing: last,
+                cause: cause))
+        let event = begin(Gap.self)
+        event.initialize(
+            to: Gap(
+                header: EventHeader(
+                    kind: .gap, variant: kind.rawValue, instrument: instrument, receivedTime: receivedTime),
+                firstMissing: first, lastMissing: last, state: .open, cause: cause))
+        end(Gap.self, kind: .gap)
     }
 
     /// A frame that could not be read. `kind`: what it was taken for, nil where unknown. `instrument`: any of the

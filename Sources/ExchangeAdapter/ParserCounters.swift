@@ -52,7 +52,8 @@ public final class ParserCounters: Sendable {
         let row = kind.map { Int($0.rawValue) } ?? EventKind.count
         func value(_ column: Int) -> Int { block.value(ParserCounters.index(row, column, market: market)) }
         return Counts(
-            received: value(0), deadLettered: value(1), duplicates: value(2), ignored: value(3), gaps: value(4))
+            received: value(0), deadLettered: value(1), duplicates: value(2), ignored: value(3),
+            gaps: value(4))
     }
 
     /// Counts at a moment.

@@ -27,7 +27,9 @@
     /// A value whose magnitude fits 64 bits. `scale`: fraction digits, 0…40.
     @inlinable public init(magnitude: UInt64, scale: Int, isNegative: Bool = false) {
         low = magnitude
-        high = UInt64(truncatingIfNeeded: scale) << 48 | Decimal.presentBit | (isNegative ? Decimal.negativeBit : 0)
+        high =
+            UInt64(truncatingIfNeeded: scale) << 48 | Decimal.presentBit
+            | (isNegative ? Decimal.negativeBit : 0)
     }
 
     /// A value of up to 112 bits; nil where it does not fit.

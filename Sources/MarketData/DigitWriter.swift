@@ -48,10 +48,14 @@ public enum DigitWriter {
     }
 
     /// Writes `value` in exactly `count` digits (1…20), with leading zeros, most significant first.
-    @inlinable public static func write(_ value: UInt64, digits count: Int, to out: UnsafeMutablePointer<UInt8>) {
+    @inlinable public static func write(
+        _ value: UInt64, digits count: Int, to out: UnsafeMutablePointer<UInt8>
+    ) {
         let raw = UnsafeMutableRawPointer(out)
         guard count > 8 else {
-            let text = eightDigits(UInt32(truncatingIfNeeded: value)) >> UInt64(truncatingIfNeeded: (8 &- count) &* 8)
+            let text =
+                eightDigits(UInt32(truncatingIfNeeded: value))
+                >> UInt64(truncatingIfNeeded: (8 &- count) &* 8)
             raw.storeBytes(of: text, as: UInt64.self)
             return
         }

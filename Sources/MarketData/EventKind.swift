@@ -53,7 +53,8 @@
 /// A bar's length, in the exchanges' common spelling (`1m` is a minute, `1M` a month).
 @frozen public enum Interval: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     /// In ascending length.
-    case second1, minute1, minute3, minute5, minute15, minute30, hour1, hour2, hour4, hour6, hour8, hour12, day1,
+    case second1, minute1, minute3, minute5, minute15, minute30, hour1, hour2, hour4, hour6, hour8, hour12,
+        day1,
         day3, week1, month1
 
     /// `1s` … `1M`.

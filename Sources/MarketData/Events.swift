@@ -20,7 +20,8 @@
 
     /// A header; `eventTime` absent by default.
     @inlinable public init(
-        kind: EventKind, variant: UInt8 = 0, instrument: UInt32, eventTime: Int64 = absentInteger, receivedTime: Int64
+        kind: EventKind, variant: UInt8 = 0, instrument: UInt32, eventTime: Int64 = absentInteger,
+        receivedTime: Int64
     ) {
         self.kind = kind
         self.variant = variant
@@ -254,7 +255,8 @@
     public var frameLength: UInt32
 
     /// A dead letter.
-    @inlinable public init(header: EventHeader, reason: DeadLetterReason, offset: UInt32, frameLength: UInt32) {
+    @inlinable public init(header: EventHeader, reason: DeadLetterReason, offset: UInt32, frameLength: UInt32)
+    {
         self.header = header
         self.reason = reason
         self.offset = offset

@@ -90,7 +90,9 @@ public final class InstrumentTable: @unchecked Sendable {
         return true
     }
 
-    @inlinable func matches(_ index: UInt32, _ symbol: UnsafeRawBufferPointer, market: Int, hash: UInt32) -> Bool {
+    @inlinable func matches(_ index: UInt32, _ symbol: UnsafeRawBufferPointer, market: Int, hash: UInt32)
+        -> Bool
+    {
         let entry = entry(index).pointee
         return entry.hash == hash && Int(entry.market) == market && isSymbol(symbol, at: index)
     }
@@ -112,7 +114,8 @@ public final class InstrumentTable: @unchecked Sendable {
     /// The entry as a value.
     public func instrument(at index: UInt32) -> Instrument {
         Instrument(
-            exchange: exchanges[market(at: index)], symbol: String(decoding: symbol(at: index), as: UTF8.self))
+            exchange: exchanges[market(at: index)], symbol: String(decoding: symbol(at: index), as: UTF8.self)
+        )
     }
 
     @usableFromInline @inline(never)

@@ -80,10 +80,16 @@ public final class RingConsumerBox: @unchecked Sendable {
         return data + Int(truncatingIfNeeded: tail & (capacity &- 1)) + Ring.recordHeaderSize
     }
 
+    /// The reserved place: where the next ``commit(_:)`` ends a record.
+    @inlinable public var pending: UnsafeMutableRawPointer {
+        data + Int(truncatingIfNeeded: tail & (capacity &- 1)) + Ring.recordHeaderSize
+    }
+
     /// Ends the record at the reserved place with `bytes` of payload, at most what was reserved. The consumer sees it
     /// after the next ``publish()``.
     @inlinable public mutating func commit(_ bytes: Int) {
-        (data + Int(truncatingIfNeeded: tail & (capacity &- 1))).storeBytes(of: UInt64(bytes), as: UInt64.self)
+        (data + Int(truncatingIfNeeded: tail & (capacity &- 1))).storeBytes(
+            of: UInt64(bytes), as: UInt64.self)
         tail &+= UInt64(truncatingIfNeeded: Ring.recordSize(bytes))
         records &+= 1
     }

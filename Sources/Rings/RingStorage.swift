@@ -35,7 +35,8 @@ public final class RingStorage: @unchecked Sendable {
     init(name: String, minimumCapacity: Int) throws(RingError) {
         let page = Int(ck_page_size())
         guard minimumCapacity > 0, minimumCapacity <= 1 << 40 else {
-            throw RingError(description: "ring \(name): \(minimumCapacity) bytes is not a size; use 1 to 2^40")
+            throw RingError(
+                description: "ring \(name): \(minimumCapacity) bytes is not a size; use 1 to 2^40")
         }
         var size = page
         while size < minimumCapacity { size *= 2 }
@@ -43,7 +44,8 @@ public final class RingStorage: @unchecked Sendable {
         let code = ck_mirror_map(size, &base)
         guard code == 0, let base else {
             throw RingError(
-                description: "ring \(name): \(size) bytes could not be mapped (errno \(-code)); give it fewer bytes"
+                description:
+                    "ring \(name): \(size) bytes could not be mapped (errno \(-code)); give it fewer bytes"
                     + " or the process more memory and file descriptors")
         }
         self.name = name

@@ -154,7 +154,8 @@ public final class StageThread: Sendable {
         guard code == 0 else {
             context.release()
             throw RingError(
-                description: "thread \(control.name) could not be started (errno \(-code)); raise the limit of"
+                description:
+                    "thread \(control.name) could not be started (errno \(-code)); raise the limit of"
                     + " processes (ulimit -u) or the container's pids limit")
         }
         self.handle = handle

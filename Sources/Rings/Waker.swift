@@ -12,7 +12,8 @@ public final class Waker: Sendable {
         let fd = ck_eventfd()
         guard fd >= 0 else {
             throw RingError(
-                description: "no eventfd could be made (errno \(-fd)); raise the limit of open files (ulimit -n)")
+                description:
+                    "no eventfd could be made (errno \(-fd)); raise the limit of open files (ulimit -n)")
         }
         descriptor = fd
     }

@@ -57,7 +57,8 @@ public struct ConnectionPlan: Sendable {
 
     /// A plan.
     public init(
-        slot: Int, market: Int, endpoint: Endpoint, target: String, tls: Int = 0, controlFrames: [ControlFrame],
+        slot: Int, market: Int, endpoint: Endpoint, target: String, tls: Int = 0,
+        controlFrames: [ControlFrame],
         streamCount: Int, limits: ConnectionLimits = ConnectionLimits()
     ) {
         self.slot = slot

@@ -48,7 +48,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         guard !host.isEmpty, host.allSatisfy({ $0.isASCII && $0 > " " && !"@?#\\".contains($0) }) else {
             throw malformed("has no usable host")
         }
-        guard path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { throw malformed("has a path with spaces") }
+        guard path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw malformed("has a path with spaces")
+        }
         self.host = String(host)
         self.port = port
         self.path = path

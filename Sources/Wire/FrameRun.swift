@@ -84,6 +84,7 @@
     /// Where that message lies.
     @inlinable public func slice(_ index: Int) -> FrameSlice {
         payload.load(
-            fromByteOffset: Int(header.tableOffset) &+ index &* MemoryLayout<FrameSlice>.size, as: FrameSlice.self)
+            fromByteOffset: Int(header.tableOffset) &+ index &* MemoryLayout<FrameSlice>.size,
+            as: FrameSlice.self)
     }
 }

@@ -14,6 +14,9 @@
 int ck_mirror_map(size_t size, void **base);
 void ck_mirror_unmap(void *base, size_t size);
 size_t ck_page_size(void);
+/// calloc and free: large tables stay untouched zero pages until used. NULL where there is no memory.
+void *ck_zeroed(size_t count, size_t size);
+void ck_zeroed_free(void *memory);
 
 static inline int64_t ck_realtime_nanos(void) {
     struct timespec t;

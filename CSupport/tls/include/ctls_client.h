@@ -38,4 +38,8 @@ const char *ct_client_error(const ct_client *client);
 /// "TLSv1.3 TLS_AES_256_GCM_SHA384".
 int ct_client_describe(const ct_client *client, char *text, size_t size);
 
+/// The Sec-WebSocket-Accept of a Sec-WebSocket-Key (RFC 6455, section 4.2.2), 28 characters and a NUL; empty where
+/// OpenSSL has no SHA-1.
+void ct_websocket_accept(const char *key, char accept[29]);
+
 #endif

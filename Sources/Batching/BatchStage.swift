@@ -1,0 +1,304 @@
+import CKernel
+import CZstd
+import MarketData
+import Rings
+
+/// One lane's events, as the batch thread sees them.
+struct BatchInput: ~Copyable {
+    var events: RingConsumer
+    let instruments: InstrumentTable
+    /// Index in the router's sources plus 1, by instrument and slot; 0 where there is none yet.
+    let sources: UnsafeMutablePointer<Int32>
+
+    init(events: consuming RingConsumer, instruments: InstrumentTable) {
+        self.events = events
+        self.instruments = instruments
+        sources = ZeroedPages.allocate(
+            Int32.self, count: (instruments.capacity + 1) * Router.slotsPerInstrument)
+    }
+
+    deinit { ZeroedPages.deallocate(sources) }
+}
+
+/// The batch thread: takes events of all lanes, writes each as JSON into its topic's open batch, closes batches on
+/// size, count or age, compresses them into the publisher's ring.
+public struct BatchStage: ~Copyable, Stage {
+    /// Events that one cycle takes from one lane, so that ages are looked at in between.
+    static let eventsPerCycle = 512
+
+    private let settings: BatchSettings
+    private var router: Router
+    private let inputs: UnsafeMutablePointer<BatchInput>
+    private let inputCount: Int
+    private var output: RingProducer
+    private let compressor: OpaquePointer?
+    private let monitor: BatchMonitor
+    private let waker: Waker
+    private var oldest: Int32 = -1
+    private var newest: Int32 = -1
+    private var batchNumber: UInt64 = 0
+    /// The publisher's ring was full when a batch had to close.
+    private var isBlocked = false
+
+    /// - Parameters:
+    ///   - inputs: each lane's event ring and instruments.
+    ///   - output: the publisher's ring; it must hold at least two of the largest batches.
+    ///   - routes: shared with the publisher.
+    public init(
+        settings: BatchSettings, inputs: [(events: RingConsumerBox, instruments: InstrumentTable)],
+        output: consuming RingProducer, routes: RouteTable, monitor: BatchMonitor, waker: Waker
+    ) {
+        self.settings = settings
+        router = Router(settings: settings, routes: routes)
+        self.inputs = .allocate(capacity: max(1, inputs.count))
+        var count = 0
+        for input in inputs {
+            guard let events = input.events.take() else { continue }
+            (self.inputs + count).initialize(to: BatchInput(events: events, instruments: input.instruments))
+            count += 1
+        }
+        inputCount = count
+        self.output = output
+        compressor = settings.isCompressed ? cz_compressor_new(Int32(settings.compressionLevel ?? 1)) : nil
+        self.monitor = monitor
+        self.waker = waker
+    }
+
+    deinit {
+        inputs.deinitialize(count: inputCount)
+        inputs.deallocate()
+        cz_compressor_free(compressor)
+    }
+
+    public mutating func doWork() -> Int {
+        isBlocked = false
+        let now = ck_realtime_nanos()
+        var work = 0
+        for index in 0..<inputCount {
+            work += take(from: inputs + index, now: now)
+        }
+        work += closeExpired(now: now)
+        if work == 0, oldest >= 0, mayCloseAll { work += closeAll() }
+        return work
+    }
+
+    private var mayCloseAll: Bool {
+        mutating get {
+            if monitor.isFlushRequested { return true }
+            return settings.closeWhenIdle && monitor.isPublisherIdle && output.isDrained()
+        }
+    }
+
+    /// Appends up to ``eventsPerCycle`` of a lane's events.
+    private mutating func take(from input: UnsafeMutablePointer<BatchInput>, now: Int64) -> Int {
+        var taken = 0
+        while taken < BatchStage.eventsPerCycle, let record = input.pointee.events.peek() {
+            guard append(UnsafeRawBufferPointer(record), from: input, now: now) else {
+                isBlocked = true
+                break
+            }
+            input.pointee.events.advance()
+            taken += 1
+        }
+        if taken > 0 {
+            input.pointee.events.release()
+            monitor.counters.add(taken, to: BatchMonitor.Counter.openEvents.rawValue)
+        }
+        return taken
+    }
+
+    /// hot: one event into its batch. False where the batch had to close first and could not.
+    private mutating func append(
+        _ record: UnsafeRawBufferPointer, from input: UnsafeMutablePointer<BatchInput>, now: Int64
+    ) -> Bool {
+        let header = record.load(as: EventHeader.self)
+        let slot =
+            header.kind == .deadLetter
+            ? Int(header.variant) : Int(header.instrument) &* Router.slotsPerInstrument &+ Router.slot(header)
+        var sourceIndex = input.pointee.sources[slot]
+        if sourceIndex == 0 {
+            guard let made = router.make(header, instruments: input.pointee.instruments) else { return false }
+            sourceIndex = made + 1
+            input.pointee.sources[slot] = sourceIndex
+        }
+        let source = (router.sources + Int(sourceIndex - 1)).pointee
+        let batch = router.batches + Int(source.batch)
+        let needed = source.prefixLength &+ EventSerializer.bound(record)
+        if batch.pointee.count > 0, isFull(batch) || batch.pointee.textLength &+ needed > textLimit {
+            guard close(source.batch) else { return false }
+        }
+        if batch.pointee.textLength &+ needed > batch.pointee.textCapacity
+            || batch.pointee.count == batch.pointee.eventCapacity
+        {
+            batch.pointee.grow(text: batch.pointee.textLength + needed, events: batch.pointee.count + 1)
+        }
+        write(record, header, source, to: batch)
+        if batch.pointee.count == 1 { open(source.batch, now: now) }
+        // A batch that cannot close now does so before its next event or by its age.
+        if isFull(batch) { _ = close(source.batch) }
+        return true
+    }
+
+    @inline(__always) private func isFull(_ batch: UnsafeMutablePointer<OpenBatch>) -> Bool {
+        batch.pointee.count >= settings.maxEvents || batch.pointee.textLength >= settings.maxBytes
+    }
+
+    /// The bound of an event is generous, so a batch may be filled that much further than its limit allows to plan.
+    private var textLimit: Int { settings.maxBytes + 4_096 }
+
+    @inline(__always)
+    private func write(
+        _ record: UnsafeRawBufferPointer, _ header: EventHeader, _ source: Source,
+        to batch: UnsafeMutablePointer<OpenBatch>
+    ) {
+        let sequence = batch.pointee.sequence.pointee &+ 1
+        batch.pointee.sequence.pointee = sequence
+        let begin = batch.pointee.textLength
+        var json = JSONCursor(at: batch.pointee.text + begin)
+        json.bytes(source.prefix, count: source.prefixLength)
+        json.integer(sequence)
+        EventSerializer.write(record, header, to: &json)
+        let end = json.at - batch.pointee.text
+        json.byte(UInt8(ascii: "\n"))
+        batch.pointee.textLength = end &+ 1
+
+        let count = batch.pointee.count
+        let hasTime = header.eventTime != absentInteger
+        let eventTime = hasTime ? header.eventTime : header.receivedTime
+        if count == 0 {
+            batch.pointee.firstSequence = sequence
+            batch.pointee.firstEventTime = eventTime
+        }
+        batch.pointee.lastSequence = sequence
+        batch.pointee.lastEventTime = eventTime
+        batch.pointee.received[count] = header.receivedTime
+        batch.pointee.slices?[count] = EventSlice(
+            end: UInt32(truncatingIfNeeded: end), length: UInt32(truncatingIfNeeded: end &- begin),
+            sequence: sequence, eventTime: eventTime)
+        batch.pointee.count = count &+ 1
+        if hasTime {
+            monitor.feedLatency[Int(header.kind.rawValue)].record(header.receivedTime &- header.eventTime)
+        }
+    }
+
+    // MARK: The list of open batches
+
+    private mutating func open(_ index: Int32, now: Int64) {
+        let batch = router.batches + Int(index)
+        batch.pointee.openedTime = now
+        batch.pointee.previous = newest
+        batch.pointee.next = -1
+        if newest >= 0 { (router.batches + Int(newest)).pointee.next = index } else { oldest = index }
+        newest = index
+        monitor.counters.add(1, to: BatchMonitor.Counter.openBatches.rawValue)
+    }
+
+    private mutating func unlink(_ batch: UnsafeMutablePointer<OpenBatch>) {
+        let (previous, next) = (batch.pointee.previous, batch.pointee.next)
+        if previous >= 0 { (router.batches + Int(previous)).pointee.next = next } else { oldest = next }
+        if next >= 0 { (router.batches + Int(next)).pointee.previous = previous } else { newest = previous }
+        monitor.counters.add(-1, to: BatchMonitor.Counter.openBatches.rawValue)
+    }
+
+    private mutating func closeExpired(now: Int64) -> Int {
+        var closed = 0
+        while oldest >= 0 {
+            let opened = (router.batches + Int(oldest)).pointee.openedTime
+            // A clock that was set back must not keep batches open.
+            guard now - opened >= settings.maxDelayNanos || now < opened else { break }
+            guard close(oldest) else {
+                isBlocked = true
+                break
+            }
+            closed += 1
+        }
+        return closed
+    }
+
+    private mutating func closeAll() -> Int {
+        var closed = 0
+        while oldest >= 0, close(oldest) { closed += 1 }
+        return closed
+    }
+
+    // MARK: Closing
+
+    /// Puts a batch into the publisher's ring; false where that is too full.
+    private mutating func close(_ index: Int32) -> Bool {
+        let batch = router.batches + Int(index)
+        let raw = batch.pointee.textLength
+        let count = batch.pointee.count
+        let dataRoom = compressor == nil ? raw : max(raw, cz_bound(raw))
+        let tableRoom = batch.pointee.slices == nil ? 0 : count * MemoryLayout<EventSlice>.stride + 8
+        guard let room = output.reserve(BatchHeader.size + dataRoom + tableRoom) else { return false }
+
+        var header = BatchHeader()
+        let data = room + BatchHeader.size
+        var dataBytes = raw
+        if let compressor {
+            let written = cz_compress(compressor, data, dataRoom, batch.pointee.text, raw)
+            if written > 0 {
+                header.isCompressed = true
+                dataBytes = Int(written)
+            }
+        }
+        if !header.isCompressed { data.copyMemory(from: batch.pointee.text, byteCount: raw) }
+        var size = BatchHeader.size + dataBytes
+        if let slices = batch.pointee.slices {
+            size = (size + 7) & ~7
+            header.tableOffset = UInt32(size)
+            (room + size).copyMemory(from: slices, byteCount: count * MemoryLayout<EventSlice>.stride)
+            size += count * MemoryLayout<EventSlice>.stride
+        }
+        batchNumber += 1
+        header.route = batch.pointee.route
+        header.count = UInt32(count)
+        header.dataBytes = UInt32(dataBytes)
+        header.rawBytes = UInt32(raw)
+        header.number = batchNumber
+        header.firstSequence = batch.pointee.firstSequence
+        header.lastSequence = batch.pointee.lastSequence
+        header.firstEventTime = batch.pointee.firstEventTime
+        header.lastEventTime = batch.pointee.lastEventTime
+        let closedTime = ck_realtime_nanos()
+        header.closedTime = closedTime
+        room.storeBytes(of: header, as: BatchHeader.self)
+        output.commit(size)
+        output.publish()
+
+        let latency = monitor.internalLatency[Int(batch.pointee.kind.rawValue)]
+        for event in 0..<count { latency.record(closedTime &- batch.pointee.received[event]) }
+        account(count: count, raw: raw, data: dataBytes)
+        batch.pointee.count = 0
+        batch.pointee.textLength = 0
+        unlink(batch)
+        return true
+    }
+
+    private func account(count: Int, raw: Int, data: Int) {
+        monitor.counters.add(1, to: BatchMonitor.Counter.batches.rawValue)
+        monitor.counters.add(count, to: BatchMonitor.Counter.events.rawValue)
+        monitor.counters.add(raw, to: BatchMonitor.Counter.rawBytes.rawValue)
+        monitor.counters.add(data, to: BatchMonitor.Counter.dataBytes.rawValue)
+        monitor.counters.add(-count, to: BatchMonitor.Counter.openEvents.rawValue)
+    }
+
+    // MARK: Stage
+
+    public mutating func hasInput() -> Bool {
+        for index in 0..<inputCount where inputs[index].events.hasInput() { return !isBlocked }
+        return false
+    }
+
+    public mutating func parkLimit() -> Int64 {
+        if isBlocked { return 500_000 }
+        guard oldest >= 0 else { return 100_000_000 }
+        let due = (router.batches + Int(oldest)).pointee.openedTime + settings.maxDelayNanos
+        return min(max(0, due - ck_realtime_nanos()), 100_000_000)
+    }
+
+    public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
+
+    /// Whether nothing is open and nothing waits.
+    public mutating func isIdle() -> Bool { oldest < 0 && !hasInput() }
+}

@@ -1,0 +1,94 @@
+import CKernel
+import MarketData
+
+/// A batch that is being filled; one for each route, its memory kept from batch to batch.
+struct OpenBatch {
+    let route: UInt32
+    let kind: EventKind
+    /// The topic's event count so far; routes of one topic share it.
+    let sequence: UnsafeMutablePointer<UInt64>
+    /// Lines of JSON.
+    var text: UnsafeMutablePointer<UInt8>
+    var textCapacity: Int
+    var textLength = 0
+    /// Receive times of the events, for their latency.
+    var received: UnsafeMutablePointer<Int64>
+    /// In `event` mode.
+    var slices: UnsafeMutablePointer<EventSlice>?
+    var eventCapacity: Int
+    var count = 0
+    var firstSequence: UInt64 = 0
+    var lastSequence: UInt64 = 0
+    var firstEventTime: Int64 = 0
+    var lastEventTime: Int64 = 0
+    /// When the first event was put in.
+    var openedTime: Int64 = 0
+    /// Neighbours in the list of open batches, oldest first; -1: none.
+    var previous: Int32 = -1
+    var next: Int32 = -1
+
+    init(route: Int, kind: EventKind, sequence: UnsafeMutablePointer<UInt64>, hasSlices: Bool) {
+        self.route = UInt32(route)
+        self.kind = kind
+        self.sequence = sequence
+        textCapacity = 4_096
+        eventCapacity = 16
+        text = .allocate(capacity: textCapacity)
+        received = .allocate(capacity: eventCapacity)
+        slices = hasSlices ? .allocate(capacity: eventCapacity) : nil
+    }
+
+    func deallocate() {
+        text.deallocate()
+        received.deallocate()
+        slices?.deallocate()
+    }
+
+    /// Doubles what is too small, until the batch has had its largest size once.
+    @inline(never) mutating func grow(text needed: Int, events: Int) {
+        if needed > textCapacity {
+            var capacity = textCapacity
+            while capacity < needed { capacity *= 2 }
+            let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+            larger.update(from: text, count: textLength)
+            text.deallocate()
+            text = larger
+            textCapacity = capacity
+        }
+        guard events > eventCapacity else { return }
+        let capacity = max(events, eventCapacity * 2)
+        let times = UnsafeMutablePointer<Int64>.allocate(capacity: capacity)
+        times.update(from: received, count: count)
+        received.deallocate()
+        received = times
+        if let old = slices {
+            let larger = UnsafeMutablePointer<EventSlice>.allocate(capacity: capacity)
+            larger.update(from: old, count: count)
+            old.deallocate()
+            slices = larger
+        }
+        eventCapacity = capacity
+    }
+}
+
+/// Where events of one kind and variant of one instrument go, and what their JSON begins with.
+struct Source {
+    let prefix: UnsafeMutablePointer<UInt8>
+    let prefixLength: Int
+    /// Index of the open batch, which is the route's.
+    let batch: Int32
+}
+
+/// Tables that are large but sparsely used: zeroed pages that cost memory only once touched.
+enum ZeroedPages {
+    static func allocate<Element: BitwiseCopyable>(
+        _ type: Element.Type, count: Int
+    ) -> UnsafeMutablePointer<Element> {
+        guard let memory = ck_zeroed(count, MemoryLayout<Element>.stride) else {
+            preconditionFailure("no address space for a table of \(count) entries")
+        }
+        return memory.bindMemory(to: type, capacity: count)
+    }
+
+    static func deallocate<Element>(_ table: UnsafeMutablePointer<Element>) { ck_zeroed_free(table) }
+}

@@ -1,0 +1,345 @@
+import CKernel
+import Rings
+
+/// Opening, pacing and ending of connections: everything that is not reading.
+extension WireStage {
+    /// A deadline has passed.
+    mutating func expire(_ slot: Int, now: Int64) {
+        let connection = connections + slot
+        switch connection.pointee.phase {
+        case .waiting: begin(slot, now: now)
+        case .resolving, .connecting, .handshaking, .upgrading:
+            end(
+                slot, .openTimeout,
+                "\(connection.pointee.plan.endpoint) did not open within"
+                    + " \(connection.pointee.plan.limits.openNanos / 1_000_000) ms (\(connection.pointee.phase));"
+                    + " likely cause: a firewall, or an overloaded host", level: .warning)
+        case .closing: end(slot, .stopped, "closed without the peer's answer", level: .info)
+        case .open: openTimers(slot, now: now)
+        case .stopped: break
+        }
+    }
+
+    private mutating func openTimers(_ slot: Int, now: Int64) {
+        let connection = connections + slot
+        if now - connection.pointee.lastBytesTime >= connection.pointee.plan.limits.silenceNanos {
+            end(
+                slot, .silence,
+                "no bytes for \(connection.pointee.plan.limits.silenceNanos / 1_000_000_000) s, pings included",
+                level: .warning)
+            return
+        }
+        if let late = connection.pointee.unanswered.first(where: { $0.value <= now }) {
+            end(
+                slot, .request,
+                "request \(late.key) was not answered; likely cause: a frame over the exchange's size limit",
+                level: .error)
+            return
+        }
+        guard now >= connection.pointee.nextFrameTime else { return }
+        if let pong = connection.pointee.pong {
+            connection.pointee.pong = nil
+            send(slot, .pong, pong, now: now)
+            monitor.countPong()
+        } else if connection.pointee.nextControlFrame < connection.pointee.plan.controlFrames.count {
+            let frame = connection.pointee.plan.controlFrames[connection.pointee.nextControlFrame]
+            connection.pointee.nextControlFrame += 1
+            connection.pointee.unanswered[frame.id] =
+                now + connection.pointee.plan.limits.acknowledgementNanos
+            send(slot, .text, frame.payload, now: now)
+        }
+    }
+
+    private mutating func begin(_ slot: Int, now: Int64) {
+        let connection = connections + slot
+        connection.pointee.generation &+= 1
+        connection.pointee.phase = .resolving
+        connection.pointee.deadline = now + connection.pointee.plan.limits.openNanos
+        monitor.set(.opening, slot: slot)
+        let endpoint = connection.pointee.plan.endpoint
+        resolver.requests.send(
+            ResolverStage.Request(
+                slot: slot, generation: connection.pointee.generation, host: endpoint.host,
+                port: endpoint.port,
+                reply: commands))
+    }
+
+    /// Tries the addresses one after the other.
+    mutating func connect(_ slot: Int) {
+        let connection = connections + slot
+        while connection.pointee.addressIndex < connection.pointee.addresses.count {
+            var address = connection.pointee.addresses[connection.pointee.addressIndex]
+            connection.pointee.addressIndex += 1
+            let fd = ck_connect(&address, 0)
+            guard fd >= 0 else {
+                connection.pointee.lastError = systemErrorText(-fd)
+                continue
+            }
+            connection.pointee.transport = Transport(
+                fd: fd, context: connection.pointee.context, host: connection.pointee.plan.endpoint.host)
+            guard connection.pointee.transport != nil else {
+                ck_close(fd)
+                connection.pointee.lastError = "TLS could not be set up for this host's name"
+                continue
+            }
+            connection.pointee.phase = .connecting
+            let watched = UInt32(CK_READ | CK_WRITE)
+            connection.pointee.watched = watched
+            _ = ck_epoll_add(epoll, fd, watched, token(slot))
+            return
+        }
+        end(
+            slot, .connect,
+            "no connection to \(connection.pointee.plan.endpoint): \(connection.pointee.lastError);"
+                + " likely cause: nothing listens there, or a firewall", level: .warning)
+    }
+
+    private func token(_ slot: Int) -> UInt64 {
+        UInt64(connections[slot].generation) << 32 | UInt64(slot)
+    }
+
+    func watch(_ slot: Int, _ events: Int) {
+        let connection = connections + slot
+        guard connection.pointee.watched != UInt32(events), let fd = connection.pointee.transport?.fd else {
+            return
+        }
+        connection.pointee.watched = UInt32(events)
+        _ = ck_epoll_modify(epoll, fd, UInt32(events), token(slot))
+    }
+
+    /// The socket of a connection that is being opened is ready for something.
+    mutating func advance(_ slot: Int) {
+        let connection = connections + slot
+        if connection.pointee.phase == .connecting {
+            guard let fd = connection.pointee.transport?.fd else { return }
+            let result = ck_connect_result(fd)
+            guard result == 0 else {
+                connection.pointee.lastError = systemErrorText(-result)
+                connection.pointee.transport = nil
+                connect(slot)
+                return
+            }
+            connection.pointee.phase = .handshaking
+        }
+        if connection.pointee.phase == .handshaking {
+            switch connection.pointee.transport?.handshake() {
+            case .bytes: startUpgrade(slot)
+            case .wantRead:
+                watch(slot, CK_READ)
+                return
+            case .wantWrite:
+                watch(slot, CK_READ | CK_WRITE)
+                return
+            default:
+                let why = connection.pointee.transport?.errorText ?? ""
+                end(
+                    slot, .tls,
+                    "TLS with \(connection.pointee.plan.endpoint) failed: \(why); check host name, clock and"
+                        + " tls.certificateAuthority", level: .error)
+                return
+            }
+        }
+        if connection.pointee.phase == .upgrading { readUpgrade(slot) }
+    }
+
+    private mutating func startUpgrade(_ slot: Int) {
+        let connection = connections + slot
+        let upgrade = Upgrade(
+            endpoint: connection.pointee.plan.endpoint, target: connection.pointee.plan.target,
+            nonce: (random.next(), random.next()))
+        connection.pointee.upgrade = upgrade
+        connection.pointee.phase = .upgrading
+        connection.pointee.unsent += upgrade.request
+        flush(slot)
+    }
+
+    private mutating func readUpgrade(_ slot: Int) {
+        let connection = connections + slot
+        if !connection.pointee.unsent.isEmpty { flush(slot) }
+        var chunk = [UInt8](repeating: 0, count: 4_096)
+        while connection.pointee.phase == .upgrading {
+            let outcome = chunk.withUnsafeMutableBytes { room -> Transport.Outcome in
+                guard let base = room.baseAddress else { return .failed }
+                return connection.pointee.transport?.read(into: base, count: room.count) ?? .failed
+            }
+            switch outcome {
+            case .bytes(let count):
+                connection.pointee.upgradeAnswer += chunk[..<count]
+                judgeUpgrade(slot)
+            case .wantRead: return
+            case .wantWrite:
+                watch(slot, CK_READ | CK_WRITE)
+                return
+            case .ended:
+                end(slot, .upgrade, "the server closed instead of answering the upgrade", level: .warning)
+            case .failed:
+                let why = connection.pointee.transport?.errorText ?? ""
+                end(slot, .upgrade, "the connection broke during the upgrade: \(why)", level: .warning)
+            }
+        }
+    }
+
+    private mutating func judgeUpgrade(_ slot: Int) {
+        let connection = connections + slot
+        guard let upgrade = connection.pointee.upgrade else { return }
+        switch upgrade.read(connection.pointee.upgradeAnswer) {
+        case .incomplete: return
+        case .refused(let status, let retryAfter, let reason):
+            refuse(slot, status: status, retryAfter: retryAfter, reason: reason)
+        case .accepted(let begin): opened(slot, firstFrames: begin)
+        }
+    }
+
+    private mutating func refuse(_ slot: Int, status: Int, retryAfter: Int?, reason: String) {
+        let cause =
+            switch status {
+            case 401, 403: "; likely cause: this address is blocked"
+            case 404: "; likely cause: a wrong path in the endpoint"
+            case 418, 429: "; too many requests from this address"
+            case 451: "; the exchange does not serve this location"
+            case 500...: "; the exchange has a fault of its own"
+            default: ""
+            }
+        let endpoint = connections[slot].plan.endpoint
+        end(
+            slot, .upgrade,
+            "\(endpoint)\(connections[slot].plan.target) refused the upgrade: \(reason)\(cause)",
+            level: .error)
+        let limits = connections[slot].plan.limits
+        var wait = Int64(min(retryAfter ?? 0, 86_400)) * 1_000_000_000
+        if [401, 403, 404, 418, 451].contains(status) { wait = max(wait, limits.refusedNanos) }
+        guard wait > 0, connections[slot].phase == .waiting else { return }
+        connections[slot].deadline = max(connections[slot].deadline, ck_monotonic_nanos() + wait)
+        monitor.notice(.info, slot: slot, "next attempt in \(wait / 1_000_000_000) s")
+    }
+
+    private mutating func opened(_ slot: Int, firstFrames begin: Int) {
+        let connection = connections + slot
+        let now = ck_monotonic_nanos()
+        connection.pointee.phase = .open
+        connection.pointee.lastBytesTime = now
+        connection.pointee.upgrade = nil
+        let rest = connection.pointee.upgradeAnswer[begin...]
+        connection.pointee.ensureCarry(rest.count)
+        rest.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            connection.pointee.carry.copyMemory(from: base, byteCount: bytes.count)
+        }
+        connection.pointee.carryCount = rest.count
+        connection.pointee.hasWholeFrames = !rest.isEmpty
+        connection.pointee.upgradeAnswer = []
+        monitor.countOpened()
+        monitor.set(connection.pointee.plan.controlFrames.isEmpty ? .live : .subscribing, slot: slot)
+        if connection.pointee.plan.controlFrames.isEmpty { connection.pointee.attempts = 0 }
+        monitor.notice(
+            .info, slot: slot,
+            "connected to \(connection.pointee.plan.endpoint)\(connection.pointee.plan.target)"
+                + " (\(connection.pointee.transport?.summary ?? "")), \(connection.pointee.plan.streamCount) streams"
+        )
+        signal(slot, .opened)
+        watch(slot, CK_READ)
+        wakeTimers()
+        _ = readSlot(slot)
+    }
+
+    /// A record without frames: the parser must know where generations begin and end.
+    mutating func signal(_ slot: Int, _ kind: FrameRunKind) {
+        guard let room = frames.reserve(FrameRunHeader.size) else {
+            monitor.notice(
+                .warning, slot: slot, "the frame ring was too full to note that a connection \(kind)")
+            return
+        }
+        room.storeBytes(
+            of: FrameRunHeader(
+                connection: UInt32(slot), generation: connections[slot].generation,
+                receivedTime: ck_realtime_nanos(), kind: kind), as: FrameRunHeader.self)
+        frames.commit(FrameRunHeader.size)
+    }
+
+    mutating func acknowledge(_ slot: Int, id: Int64) {
+        let connection = connections + slot
+        guard connection.pointee.unanswered.removeValue(forKey: id) != nil else { return }
+        guard connection.pointee.unanswered.isEmpty,
+            connection.pointee.nextControlFrame == connection.pointee.plan.controlFrames.count
+        else { return }
+        connection.pointee.attempts = 0
+        monitor.set(.live, slot: slot)
+        monitor.notice(.info, slot: slot, "all \(connection.pointee.plan.streamCount) streams acknowledged")
+    }
+
+    // MARK: Sending
+
+    /// One frame of ours; the pace is counted from here.
+    private mutating func send(_ slot: Int, _ opcode: ClientFrame.Opcode, _ payload: [UInt8], now: Int64) {
+        let connection = connections + slot
+        let mask = UInt32(truncatingIfNeeded: random.next())
+        connection.pointee.unsent += ClientFrame.encode(opcode, payload: payload, mask: mask)
+        connection.pointee.nextFrameTime = now + connection.pointee.plan.limits.frameSpacingNanos
+        flush(slot)
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    mutating func flush(_ slot: Int) {
+        let connection = connections + slot
+        while !connection.pointee.unsent.isEmpty {
+            let outcome = connection.pointee.unsent.withUnsafeBytes {
+                connection.pointee.transport?.write($0) ?? .failed
+            }
+            switch outcome {
+            case .bytes(let count): connection.pointee.unsent.removeFirst(count)
+            case .wantRead, .wantWrite:
+                watch(slot, CK_READ | CK_WRITE)
+                return
+            // The reading side sees the same and knows why.
+            case .ended, .failed:
+                connection.pointee.unsent = []
+                return
+            }
+        }
+        watch(slot, CK_READ)
+    }
+
+    /// Our close frame; the peer's is awaited for half a second.
+    mutating func startClose(_ slot: Int, code: UInt16) {
+        let connection = connections + slot
+        let now = ck_monotonic_nanos()
+        send(slot, .close, ClientFrame.closePayload(code: code), now: now)
+        connection.pointee.phase = .closing
+        connection.pointee.deadline = now + 500_000_000
+        wakeTimers()
+    }
+
+    /// Answers a close frame or a violation with `code`, without waiting.
+    mutating func sayClose(_ slot: Int, code: UInt16?) {
+        guard connections[slot].phase == .open else { return }
+        let payload = code.map { ClientFrame.closePayload(code: $0) } ?? []
+        send(slot, .close, payload, now: ck_monotonic_nanos())
+    }
+
+    // MARK: Ending
+
+    /// The connection is over; the slot waits for its next attempt, or has stopped.
+    mutating func end(_ slot: Int, _ cause: ConnectionEnd, _ text: String, level: WireNotice.Level) {
+        let connection = connections + slot
+        let wasOpen = connection.pointee.phase == .open || connection.pointee.phase == .closing
+        if let fd = connection.pointee.transport?.fd {
+            connection.pointee.transport?.shutdown()
+            _ = ck_epoll_remove(epoll, fd)
+        }
+        connection.pointee.reset()
+        if wasOpen { signal(slot, .closed) }
+        monitor.countEnd(cause)
+        wakeTimers()
+        guard reopens else {
+            connection.pointee.phase = .stopped
+            monitor.set(.stopped, slot: slot)
+            return
+        }
+        connection.pointee.phase = .waiting
+        monitor.set(.waiting, slot: slot)
+        let wait = connection.pointee.backoff { random.next(below: $0) }
+        connection.pointee.attempts += 1
+        connection.pointee.deadline = ck_monotonic_nanos() + wait
+        monitor.notice(level, slot: slot, "\(text); next attempt in \(wait / 1_000_000) ms")
+    }
+}
