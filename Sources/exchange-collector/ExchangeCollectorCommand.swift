@@ -3,7 +3,7 @@ import ControlPlane
 
 /// The command line.
 @main
-struct ExchangeCollectorCommand: AsyncParsableCommand {
+struct ExchangeCollectorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exchange-collector",
         abstract: "Collects market data from exchanges and publishes it, normalised, exact and in order.",

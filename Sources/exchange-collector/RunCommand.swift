@@ -1,7 +1,7 @@
 import ArgumentParser
 import ControlPlane
 
-struct RunCommand: AsyncParsableCommand {
+struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Collects what a configuration names until it is told to stop.",
@@ -16,8 +16,10 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup var source: ConfigurationOption
 
-    func run() async throws {
+    func run() throws {
         let loaded = try source.load()
-        _ = loaded
+        for warning in loaded.warnings { printError(warning.description) }
+        printError("\(loaded.configuration.collector.name): lanes are not composed in this build")
+        throw SysExit.software
     }
 }

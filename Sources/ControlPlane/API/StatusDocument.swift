@@ -1,0 +1,125 @@
+import Rings
+import Telemetry
+
+/// The answer of `/v1/status`: the snapshot in a form for programs. Durations and times are ns.
+struct StatusDocument: Encodable {
+    struct Events: Encodable {
+        var exchange: String
+        var type: String
+        var received: Int
+        var published: Int
+        var duplicates: Int
+        var deadLettered: Int
+        var dropped: [String: Int]
+        var inFlight: Int
+        var gaps: Int
+        var gapsOpen: Int
+    }
+    struct Market: Encodable {
+        var exchange: String
+        var streams: Int
+        var frames: Int
+        var bytes: Int
+        var ignoredFrames: Int
+        var connections: [String: Int]
+        var reconnects: [String: Int]
+    }
+    struct Queue: Encodable {
+        var name: String
+        var records: Int
+        var bytes: Int
+        var capacityBytes: Int
+    }
+    struct Thread: Encodable {
+        var name: String
+        var cycles: UInt64
+        var busyCycles: UInt64
+        var stalls: UInt64
+        var longestCycleNanos: Int64
+        var cpu: Int?
+    }
+    struct Quantiles: Encodable {
+        var count: Int
+        var p50: Int
+        var p99: Int
+        var p999: Int
+        var max: Int
+
+        init(_ latency: LatencySnapshot) {
+            count = latency.count
+            p50 = latency.quantile(0.5)
+            p99 = latency.quantile(0.99)
+            p999 = latency.quantile(0.999)
+            max = latency.maximum
+        }
+    }
+    struct Latency: Encodable {
+        var exchange: String?
+        var type: String
+        var `internal`: Quantiles
+        var publish: Quantiles
+        var feed: Quantiles
+    }
+    struct Publishing: Encodable {
+        var sink: String
+        var batches: Int
+        var rawBytes: Int
+        var compressedBytes: Int
+        var requests: [String: Int]
+        var spoolBytes: Int
+        var spoolOldestSeconds: Double
+    }
+
+    var name: String
+    var version: String
+    var startTime: Int64
+    var time: Int64
+    var ready: Bool
+    var notReadyReason: String?
+    var lastError: String?
+    var events: [Events]
+    var markets: [Market]
+    var queues: [Queue]
+    var threads: [Thread]
+    var latencies: [Latency]
+    var publishing: Publishing
+
+    init(_ snapshot: CollectorSnapshot) {
+        name = snapshot.name
+        version = snapshot.version
+        startTime = snapshot.startTime
+        time = snapshot.time
+        notReadyReason = snapshot.unreadiness
+        ready = notReadyReason == nil
+        lastError = snapshot.lastError
+        events = snapshot.events.map {
+            Events(
+                exchange: $0.exchange, type: $0.type, received: $0.received, published: $0.published,
+                duplicates: $0.duplicates, deadLettered: $0.deadLettered, dropped: $0.dropped,
+                inFlight: $0.inFlight, gaps: $0.gaps, gapsOpen: $0.gapsOpen)
+        }
+        markets = snapshot.markets.map {
+            Market(
+                exchange: $0.exchange, streams: $0.streams, frames: $0.frames, bytes: $0.bytes,
+                ignoredFrames: $0.ignoredFrames, connections: $0.connections, reconnects: $0.reconnects)
+        }
+        queues = snapshot.queues.map {
+            Queue(name: $0.name, records: $0.records, bytes: $0.bytes, capacityBytes: $0.capacity)
+        }
+        threads = snapshot.threads.map {
+            Thread(
+                name: $0.name, cycles: $0.cycles, busyCycles: $0.busyCycles, stalls: $0.stalls,
+                longestCycleNanos: $0.longestCycleNanos, cpu: $0.cpu)
+        }
+        latencies = snapshot.latencies.map {
+            Latency(
+                exchange: $0.exchange, type: $0.kind.name, internal: Quantiles($0.internal),
+                publish: Quantiles($0.publish), feed: Quantiles($0.feed))
+        }
+        publishing = Publishing(
+            sink: snapshot.publishing.sink, batches: snapshot.publishing.batches,
+            rawBytes: snapshot.publishing.rawBytes, compressedBytes: snapshot.publishing.compressedBytes,
+            requests: snapshot.publishing.requests, spoolBytes: snapshot.publishing.spoolBytes,
+            spoolOldestSeconds: snapshot.publishing.spoolOldestSeconds)
+    }
+}

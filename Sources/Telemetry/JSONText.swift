@@ -1,0 +1,27 @@
+/// Writes JSON strings.
+enum JSONText {
+    /// The text in quotes; control characters escaped, so that the result is one line.
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            default:
+                // U+2028 and U+2029 are line ends to some readers.
+                if scalar.value < 0x20 || scalar.value == 0x7F || scalar.value == 0x2028
+                    || scalar.value == 0x2029
+                {
+                    let hex = String(scalar.value, radix: 16)
+                    result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+                } else {
+                    result.unicodeScalars.append(scalar)
+                }
+            }
+        }
+        return result + "\""
+    }
+}
