@@ -18,7 +18,7 @@ public enum DigitWriter {
     @inlinable public static func count(_ value: UInt64) -> Int {
         if value < 10 { return 1 }
         // 1233 / 4096 is just above log10(2): the estimate is exact or one too high by a comparison.
-        let estimate = (64 &- value.leadingZeroBitCount) &* 1233 >> 12
+        let estimate = ((64 &- value.leadingZeroBitCount) &* 1233) >> 12
         return value >= power(estimate) ? estimate &+ 1 : estimate
     }
 
