@@ -1,0 +1,158 @@
+import ByteScanning
+import ExchangeAdapter
+import MarketData
+import Wire
+
+/// Reads the frames of Binance spot's combined streams.
+///
+/// A frame is told by the name of its stream, then read by keys, in whatever order they come; keys that are not
+/// known are skipped, and `null` is the same as absence. A frame with one object becomes one event or one dead
+/// letter; of an array every readable element becomes an event and each other one a dead letter.
+public final class BinanceSpotDecoder: FrameDecoder {
+    private let reader: SpotReader
+
+    /// A decoder for `streams`; see ``ExchangeAdapter/makeDecoder(market:instruments:streams:)``.
+    public init(
+        market: Int, instruments: InstrumentTable, streams: [StreamPlan],
+        timeUnit: BinanceAdapter.TimeUnit = .milliseconds
+    ) {
+        reader = SpotReader(
+            streams: StreamTable(streams, market: market, instruments: instruments), instruments: instruments,
+            market: market, nanosPerUnit: timeUnit == .microseconds ? 1_000 : 1_000_000)
+    }
+
+    deinit { reader.streams.free() }
+
+    /// See ``FrameDecoder/decode(_:from:into:)``.
+    public func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
+        let reader = reader
+        let count = Int(run.header.frameCount)
+        var index = first
+        while index < count {
+            let slice = run.slice(index)
+            guard events.hasRoom(forFrameOf: slice.length) else { break }
+            let frame = run.frame(index)
+            if slice.isBinary {
+                events.deadLetter(frame, reason: .unknownShape, offset: 0, kind: nil)
+            } else {
+                reader.read(frame, into: &events)
+            }
+            index &+= 1
+        }
+        return index &- first
+    }
+}
+
+/// What reading a frame needs, as a value: loops over it touch no class.
+struct SpotReader {
+    let streams: StreamTable
+    let instruments: InstrumentTable
+    let market: Int
+    let nanosPerUnit: Int64
+
+    /// One frame. Room for all that it can become has been asked for.
+    func read(_ frame: UnsafeRawBufferPointer, into events: inout EventWriter) {
+        guard var cursor = JSONCursor(frame) else {
+            return events.deadLetter(frame, reason: .malformed, offset: 0, kind: nil)
+        }
+        let envelope: SpotEnvelope
+        do throws(ScanError) {
+            envelope = try SpotEnvelope(&cursor)
+        } catch {
+            return events.deadLetter(
+                frame, reason: DeadLetterReason(error), offset: cursor.offset, kind: nil)
+        }
+        guard envelope.has(.stream), envelope.has(.data) else {
+            if !answer(envelope, frame: frame, into: &events) {
+                events.deadLetter(frame, reason: .unknownShape, offset: 0, kind: nil)
+            }
+            return
+        }
+        guard let stream = find(envelope.stream) else {
+            if envelope.isShutdownStream {
+                events.signals.append(.serverShutdown)
+            } else {
+                events.ignore()
+            }
+            return
+        }
+        if stream.pointee.isArray {
+            readArray(frame, at: envelope.data, of: stream, into: &events)
+        } else {
+            var payload = JSONCursor(start: cursor.start, at: envelope.data, end: cursor.end)
+            if let reason = readObject(&payload, of: stream, into: &events) {
+                events.deadLetter(frame, reason: reason, offset: payload.offset, kind: stream.pointee.kind)
+            }
+        }
+    }
+
+    private func find(_ name: JSONString) -> UnsafePointer<StreamEntry>? {
+        guard name.hasEscapes else { return streams.find(name.start, count: name.count) }
+        return withUnsafeTemporaryAllocation(byteCount: 256, alignment: 8) { room in
+            guard let base = room.baseAddress,
+                let count = name.unescape(
+                    into: UnsafeMutableRawBufferPointer(start: base, count: 256 - JSONCursor.slack))
+            else { return nil }
+            return streams.find(base, count: count)
+        }
+    }
+
+    /// The elements of a frame that is known to be well-formed.
+    private func readArray(
+        _ frame: UnsafeRawBufferPointer, at data: UnsafeRawPointer, of stream: UnsafePointer<StreamEntry>,
+        into events: inout EventWriter
+    ) {
+        guard let base = frame.baseAddress else { return }
+        let kind = stream.pointee.kind
+        var cursor = JSONCursor(start: base, at: data, end: base + frame.count)
+        do throws(ScanError) {
+            guard try elementsFit(cursor, frameBytes: frame.count) else {
+                return events.deadLetter(frame, reason: .unknownShape, offset: cursor.offset, kind: kind)
+            }
+            var more = try cursor.enterArray()
+            while more {
+                let first = cursor.at
+                var element = JSONCursor(start: first, at: first, end: cursor.end)
+                let reason = readObject(&element, of: stream, into: &events)
+                cursor.at = element.at
+                if let reason {
+                    cursor.at = first
+                    try cursor.skipValue()
+                    events.deadLetter(
+                        UnsafeRawBufferPointer(start: first, count: cursor.at - first), reason: reason,
+                        offset: element.offset, kind: kind)
+                }
+                more = try cursor.nextElement()
+            }
+        } catch {
+            events.deadLetter(frame, reason: DeadLetterReason(error), offset: cursor.offset, kind: kind)
+        }
+    }
+
+    /// Whether all that the elements can become fits in the room that was asked for. Only an array of many elements
+    /// that are too short to be anything does not, because each takes a dead letter's header.
+    private func elementsFit(_ array: JSONCursor, frameBytes: Int) throws(ScanError) -> Bool {
+        var cursor = array
+        var bytes = 0
+        var more = try cursor.enterArray()
+        while more {
+            let first = cursor.at
+            try cursor.skipValue()
+            let deadLetter = MemoryLayout<DeadLetter>.stride + (cursor.at - first) + 16
+            bytes += max(deadLetter, MemoryLayout<Ticker>.size + 16)
+            more = try cursor.nextElement()
+        }
+        return bytes <= EventWriter.bound(forFrameOf: frameBytes)
+    }
+}
+
+extension DeadLetterReason {
+    init(_ error: ScanError) {
+        switch error {
+        case .malformed, .depth: self = .malformed
+        case .wrongType: self = .wrongType
+        case .decimal: self = .decimal
+        case .integer: self = .integer
+        }
+    }
+}
