@@ -87,7 +87,10 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing"]),
         .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
         .testTarget(
-            name: "BinanceAdapterTests", dependencies: ["BinanceAdapter", "ExchangeAdapter", "MarketData"]),
+            name: "BinanceAdapterTests",
+            dependencies: [
+                "BinanceAdapter", "ExchangeAdapter", "ByteScanning", "Wire", "Rings", "MarketData", "CZstd",
+            ]),
         .testTarget(name: "ParsingTests", dependencies: ["Parsing", "BinanceAdapter"]),
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
         .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
