@@ -114,15 +114,25 @@ class Replayer(Process):
         started = json.loads(self.wait_for(r'\{"listening".*\}').group())
         self.endpoint: str = started["listening"]
         self.authority: str | None = started.get("certificateAuthority")
+        self.symbols: list[str] = started.get("symbols", [])
 
     def sent(self) -> list[tuple[int, int, bytes]]:
-        """(connection, send time in ns, frame) of every frame of market data sent."""
+        """(connection, send time in ns, frame) of every frame of market data sent, injected ones included."""
         lines = self.truth.read_bytes().split(b"\n")
         result = []
         for line in lines[:-1]:
             connection, time_, frame = line.split(b"\t", 2)
-            result.append((int(connection), int(time_), frame))
+            result.append((int(connection), int(time_), self._injected(frame)))
         return result
+
+    @staticmethod
+    def _injected(line: bytes) -> bytes:
+        """The bytes of an injected frame, for which the line that asked for it stands."""
+        if line.startswith(b"hex:"):
+            return bytes.fromhex(line[4:].decode())
+        if line.startswith(b"huge:"):
+            return b"a" * int(line[5:])
+        return line
 
 
 class Collector(Process):

@@ -232,11 +232,11 @@ class Continuity:
         return GapEvent(event.symbol, event.type, last + 1, number - 1)
 
 
-TOPIC_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+%")
+TOPIC_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+")
 
 
 def topic(type_: str, exchange: str, symbol: str | None) -> str:
-    """The default layout of topics, with the bytes that Pub/Sub forbids percent-encoded."""
+    """The default layout of topics, with the bytes that Pub/Sub forbids, and the sign itself, percent-encoded."""
     plain = f"market.{type_}.{exchange}" + (f".{symbol}" if symbol is not None else "")
     return "".join(chr(byte) if byte in TOPIC_BYTES else f"%{byte:02X}" for byte in plain.encode())
 
