@@ -10,18 +10,24 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
     private var input: RingConsumer
     private let routes: RouteTable
     private let sink: S
+    private let monitor: BatchMonitor
     private let waker: Waker
     private var isBlocked = false
 
     /// Batches taken in one cycle at most, so that the sink's own work is never far away.
     static var batchesPerCycle: Int { 64 }
 
-    /// A stage that reads batches, whose routes are in `routes`, from `input`. `waker`: that of the thread's
-    /// `StageControl`, which the ring must have, too.
-    public init(input: consuming RingConsumer, routes: RouteTable, sink: S, waker: Waker) {
+    /// A stage that reads batches, whose routes are in `routes`, from `input`. `monitor`: the batch thread's, which
+    /// may close batches early while nothing is in flight. `waker`: that of the thread's `StageControl`, which the ring
+    /// must have, too.
+    public init(
+        input: consuming RingConsumer, routes: RouteTable, sink: S, monitor: BatchMonitor = BatchMonitor(),
+        waker: Waker
+    ) {
         self.input = input
         self.routes = routes
         self.sink = sink
+        self.monitor = monitor
         self.waker = waker
     }
 
@@ -40,7 +46,9 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
             work += 1
         }
         input.release()
-        return work + sink.doWork(now: ck_monotonic_nanos())
+        let done = sink.doWork(now: ck_monotonic_nanos())
+        monitor.setPublisherLoad(sink.ledger.batchesInFlight)
+        return work + done
     }
 
     /// Whether a batch waits that the sink would take, or the sink has something to do.

@@ -23,7 +23,7 @@ public struct PublishError: Error, CustomStringConvertible, Equatable {
 /// Where batches go. Belongs to the publisher thread; only the ledger is shared.
 ///
 /// A sink forgets a batch only when the other side has it safe, and then tells the ledger.
-public protocol Sink: AnyObject {
+public protocol Sink: AnyObject, SendableMetatype {
     /// Its books.
     var ledger: PublishLedger { get }
     /// Takes a copy of the batch, or says that it is full.

@@ -12,7 +12,7 @@ public enum IdleStrategy: String, Sendable, CaseIterable {
 }
 
 /// The work of one thread. Reading ``doWork()`` is reading the thread.
-public protocol Stage: ~Copyable {
+public protocol Stage: ~Copyable, SendableMetatype {
     /// Does what there is to do, a bounded amount of it, and returns how much that was; 0 where there was nothing, or
     /// nothing that could be done.
     mutating func doWork() -> Int

@@ -96,62 +96,69 @@ public struct WireNotice: Sendable {
     public var text: String
 }
 
-/// What an I/O thread shares: its counts and its notices.
+/// What an I/O thread shares: the counts of each of its slots, and its notices.
 public final class WireMonitor: Sendable {
-    private static let endBase = 8
-    private static let stateBase = endBase + ConnectionEnd.allCases.count
+    private enum Cell: Int, CaseIterable { case state, frames, bytes, runs, pongs, opened }
+    private static let stride = Cell.allCases.count + ConnectionEnd.allCases.count
     private let counters: CounterBlock
-    private let slotBase = WireMonitor.stateBase + ConnectionState.allCases.count
+    /// Number of connection slots.
+    public let slotCount: Int
     /// Notices in order; the control plane drains them. Where it does not keep up, further ones are dropped.
     public let notices = CommandQueue<WireNotice>(capacity: 1_024)
 
-    /// For so many connection slots.
+    /// For so many connection slots, all waiting.
     public init(slotCount: Int) {
-        counters = CounterBlock(count: slotBase + slotCount)
-        for _ in 0..<slotCount { counters.add(1, to: WireMonitor.stateBase) }
+        self.slotCount = slotCount
+        counters = CounterBlock(count: max(1, slotCount) * WireMonitor.stride)
     }
 
-    @inline(__always) func countRun(frames: Int, bytes: Int) {
-        counters.add(frames, to: 0)
-        counters.add(bytes, to: 1)
-        counters.add(1, to: 2)
+    private func add(_ amount: Int, to cell: Cell, slot: Int) {
+        counters.add(amount, to: slot &* WireMonitor.stride &+ cell.rawValue)
     }
 
-    func countPong() { counters.add(1, to: 3) }
-    func countOpened() { counters.add(1, to: 4) }
-    func countEnd(_ end: ConnectionEnd) { counters.add(1, to: WireMonitor.endBase + Int(end.rawValue)) }
+    private func value(_ cell: Cell, slot: Int) -> Int {
+        counters.value(slot * WireMonitor.stride + cell.rawValue)
+    }
+
+    func countRun(slot: Int, frames: Int, bytes: Int) {
+        add(frames, to: .frames, slot: slot)
+        add(bytes, to: .bytes, slot: slot)
+        add(1, to: .runs, slot: slot)
+    }
+
+    func countPong(slot: Int) { add(1, to: .pongs, slot: slot) }
+    func countOpened(slot: Int) { add(1, to: .opened, slot: slot) }
+
+    func countEnd(_ end: ConnectionEnd, slot: Int) {
+        counters.add(1, to: slot * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
+    }
 
     func set(_ state: ConnectionState, slot: Int) {
-        let old = counters.value(slotBase + slot)
-        counters.add(-1, to: WireMonitor.stateBase + old)
-        counters.add(1, to: WireMonitor.stateBase + Int(state.rawValue))
-        counters.set(Int(state.rawValue), at: slotBase + slot)
+        counters.set(Int(state.rawValue), at: slot * WireMonitor.stride)
     }
 
     func notice(_ level: WireNotice.Level, slot: Int, _ text: String) {
         notices.send(WireNotice(time: ck_realtime_nanos(), level: level, slot: slot, text: text))
     }
 
-    /// Messages received.
-    public var frameCount: Int { counters.value(0) }
+    /// Messages received on a slot.
+    public func frameCount(ofSlot slot: Int) -> Int { value(.frames, slot: slot) }
     /// Their bytes with WebSocket headers.
-    public var byteCount: Int { counters.value(1) }
+    public func byteCount(ofSlot slot: Int) -> Int { value(.bytes, slot: slot) }
     /// Records put into the frame ring: how well reading is batched.
-    public var runCount: Int { counters.value(2) }
+    public func runCount(ofSlot slot: Int) -> Int { value(.runs, slot: slot) }
     /// Pings answered.
-    public var pongCount: Int { counters.value(3) }
+    public func pongCount(ofSlot slot: Int) -> Int { value(.pongs, slot: slot) }
     /// Connections opened so far.
-    public var openedCount: Int { counters.value(4) }
-    /// Connections that ended, by cause.
-    public func endCount(_ end: ConnectionEnd) -> Int {
-        counters.value(WireMonitor.endBase + Int(end.rawValue))
+    public func openedCount(ofSlot slot: Int) -> Int { value(.opened, slot: slot) }
+    /// Connections, or attempts at one, that ended for this cause.
+    public func endCount(_ end: ConnectionEnd, ofSlot slot: Int) -> Int {
+        counters.value(slot * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
     }
-    /// Slots that are in a state now.
-    public func slotCount(in state: ConnectionState) -> Int {
-        counters.value(WireMonitor.stateBase + Int(state.rawValue))
-    }
-    /// The state of one slot.
+    /// The state of a slot.
     public func state(ofSlot slot: Int) -> ConnectionState {
-        ConnectionState(rawValue: UInt8(counters.value(slotBase + slot))) ?? .waiting
+        ConnectionState(rawValue: UInt8(value(.state, slot: slot))) ?? .waiting
     }
+    /// Whether every slot has ended for good.
+    public var isStopped: Bool { (0..<slotCount).allSatisfy { state(ofSlot: $0) == .stopped } }
 }

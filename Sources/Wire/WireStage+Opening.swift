@@ -40,7 +40,7 @@ extension WireStage {
         if let pong = connection.pointee.pong {
             connection.pointee.pong = nil
             send(slot, .pong, pong, now: now)
-            monitor.countPong()
+            monitor.countPong(slot: slot)
         } else if connection.pointee.nextControlFrame < connection.pointee.plan.controlFrames.count {
             let frame = connection.pointee.plan.controlFrames[connection.pointee.nextControlFrame]
             connection.pointee.nextControlFrame += 1
@@ -228,7 +228,7 @@ extension WireStage {
         connection.pointee.carryCount = rest.count
         connection.pointee.hasWholeFrames = !rest.isEmpty
         connection.pointee.upgradeAnswer = []
-        monitor.countOpened()
+        monitor.countOpened(slot: slot)
         monitor.set(connection.pointee.plan.controlFrames.isEmpty ? .live : .subscribing, slot: slot)
         if connection.pointee.plan.controlFrames.isEmpty { connection.pointee.attempts = 0 }
         monitor.notice(
@@ -328,7 +328,7 @@ extension WireStage {
         }
         connection.pointee.reset()
         if wasOpen { signal(slot, .closed) }
-        monitor.countEnd(cause)
+        monitor.countEnd(cause, slot: slot)
         wakeTimers()
         guard reopens else {
             connection.pointee.phase = .stopped

@@ -180,7 +180,7 @@ extension WireStage {
                 kind: .frames, frameCount: run.count, tableOffset: table), as: FrameRunHeader.self)
         frames.commit(table &+ run.count &* MemoryLayout<FrameSlice>.size)
         frames.publish()
-        monitor.countRun(frames: run.count, bytes: run.end)
+        monitor.countRun(slot: slot, frames: run.count, bytes: run.end)
     }
 
     private mutating func peerClosed(_ slot: Int, _ payload: [UInt8]) {

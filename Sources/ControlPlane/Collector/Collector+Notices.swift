@@ -1,0 +1,36 @@
+import Logging
+import MarketData
+import Wire
+
+extension Collector {
+    /// Writes what the stages have to tell to the log. Called again and again by the control plane.
+    public func logNotices() {
+        for (index, lane) in lanes.enumerated() {
+            for notice in lane.wireMonitor.notices.drain() {
+                let level: Logger.Level =
+                    switch notice.level {
+                    case .info: .info
+                    case .warning: .warning
+                    case .error: .error
+                    }
+                let plan = lane.plans[notice.slot]
+                logger.log(
+                    level: level, "connection \(index).\(notice.slot): \(notice.text)",
+                    metadata: ["exchange": "\(configuration.exchanges[plan.market].exchange)"])
+            }
+            for gap in lane.gapNotices.drain() {
+                let instrument = lane.instruments.instrument(at: gap.instrument)
+                logger.warning(
+                    "gap: \(gap.kind.name) ids \(gap.firstMissing) to \(gap.lastMissing) of \(instrument.symbol) are missing",
+                    metadata: [
+                        "exchange": "\(instrument.exchange)", "symbol": "\(instrument.symbol)",
+                        "type": "\(gap.kind.name)", "firstMissing": "\(gap.firstMissing)",
+                        "lastMissing": "\(gap.lastMissing)", "cause": "\(gap.cause.name)",
+                    ])
+            }
+        }
+        for note in ledger.fetchNotes() {
+            logger.log(level: note.isProblem ? .error : .info, "sink: \(note.text)")
+        }
+    }
+}

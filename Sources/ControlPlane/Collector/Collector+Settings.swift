@@ -1,0 +1,24 @@
+import Batching
+
+/// What the configuration means for the stages.
+extension Collector {
+    var batchSettings: BatchSettings {
+        let from = configuration.batching
+        // Both were checked when the configuration was read.
+        guard let topic = try? TopicTemplate(configuration.sink.topic),
+            let orderingKey = try? TopicTemplate(configuration.sink.orderingKey)
+        else { preconditionFailure("a template was not checked") }
+        var settings = BatchSettings(
+            topic: topic, orderingKey: configuration.sink.orderingKey.isEmpty ? nil : orderingKey,
+            markets: configuration.exchanges.map { .init(exchange: $0.exchange, market: $0.market) })
+        settings.maxEvents = from.maxEvents
+        settings.maxBytes = from.maxBytes
+        settings.maxDelayNanos = from.maxDelayNanos
+        // Standard output is for people and pipes: plain lines.
+        let isPlain = from.compression == .none || configuration.sink.type == .stdout
+        settings.compressionLevel = isPlain ? nil : from.level
+        settings.payload = from.payload
+        settings.closeWhenIdle = from.closeWhenIdle
+        return settings
+    }
+}

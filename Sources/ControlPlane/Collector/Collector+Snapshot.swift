@@ -1,0 +1,104 @@
+import Batching
+import CKernel
+import MarketData
+import Publishing
+import Rings
+import Telemetry
+import Wire
+
+extension Collector {
+    /// All figures of this moment. Any thread may ask.
+    public func snapshot() -> CollectorSnapshot {
+        var snapshot = CollectorSnapshot()
+        snapshot.name = configuration.collector.name
+        snapshot.version = ProductVersion.text
+        snapshot.startTime = startTime
+        snapshot.time = ck_realtime_nanos()
+        for (market, exchange) in configuration.exchanges.enumerated() {
+            snapshot.events += (EventKind.allCases.map(Optional.some) + [nil]).compactMap {
+                eventCounts(market: market, exchange: exchange.exchange, kind: $0)
+            }
+            snapshot.markets.append(marketCounts(market: market, exchange: exchange))
+        }
+        snapshot.queues = lanes.flatMap { [depth($0.frameRing), depth($0.eventRing)] } + [depth(batchRing)]
+        snapshot.threads = threads.controls.map { control in
+            CollectorSnapshot.ThreadCounts(
+                name: control.name, cycles: control.cycleCount, busyCycles: control.busyCycleCount,
+                stalls: control.stallCount, longestCycleNanos: control.longestCycleNanos,
+                cpu: threads.cpu(of: control))
+        }
+        snapshot.latencies = EventKind.allCases.compactMap { latencies($0) }
+        snapshot.publishing = publishingCounts()
+        snapshot.lastError = ledger.problem?.text
+        snapshot.undelivered = ledger.isHealthy ? nil : ledger.problem?.text
+        return snapshot
+    }
+
+    private func eventCounts(
+        market: Int, exchange: String, kind: EventKind?
+    ) -> CollectorSnapshot.EventCounts? {
+        var counts = CollectorSnapshot.EventCounts(exchange: exchange, kind: kind)
+        // What is published is read first: an event on its way is then in flight, never more than received.
+        if let kind { counts.published = ledger.eventsPublished(market: market, kind: kind) }
+        for lane in lanes {
+            let lane = lane.counters.counts(kind, market: market)
+            counts.received += lane.received
+            counts.duplicates += lane.duplicates
+            counts.deadLettered += lane.deadLettered
+            counts.gaps += lane.gaps
+        }
+        guard counts.received > 0 else { return nil }
+        counts.gapsOpen = counts.gaps
+        counts.inFlight = counts.received - counts.published - counts.duplicates - counts.deadLettered
+        return counts
+    }
+
+    private func marketCounts(
+        market: Int, exchange: Configuration.Exchange
+    ) -> CollectorSnapshot.MarketCounts {
+        var counts = CollectorSnapshot.MarketCounts(exchange: exchange.exchange)
+        counts.streams = exchange.streams.count
+        for lane in lanes {
+            counts.ignoredFrames += lane.counters.counts(nil, market: market).ignored
+            for plan in lane.plans where plan.market == market {
+                let slot = plan.slot
+                counts.frames += lane.wireMonitor.frameCount(ofSlot: slot)
+                counts.bytes += lane.wireMonitor.byteCount(ofSlot: slot)
+                let state = lane.wireMonitor.state(ofSlot: slot)
+                counts.connections[state == .live ? "open" : state.name, default: 0] += 1
+                for end in ConnectionEnd.allCases where end != .stopped {
+                    let ends = lane.wireMonitor.endCount(end, ofSlot: slot)
+                    if ends > 0 { counts.reconnects[end.name, default: 0] += ends }
+                }
+            }
+        }
+        return counts
+    }
+
+    private func depth(_ ring: RingStorage) -> CollectorSnapshot.QueueDepth {
+        CollectorSnapshot.QueueDepth(
+            name: ring.name, records: ring.recordCount, bytes: ring.bytesUsed, capacity: ring.capacity)
+    }
+
+    private func latencies(_ kind: EventKind) -> CollectorSnapshot.LatencyCounts? {
+        let inside = batchMonitor.internalLatency[Int(kind.rawValue)].snapshot()
+        guard inside.count > 0 else { return nil }
+        return CollectorSnapshot.LatencyCounts(
+            exchange: configuration.exchanges.count == 1 ? configuration.exchanges[0].exchange : nil,
+            kind: kind,
+            internal: inside, publish: ledger.latency(kind: kind),
+            feed: batchMonitor.feedLatency[Int(kind.rawValue)].snapshot())
+    }
+
+    private func publishingCounts() -> CollectorSnapshot.PublishingCounts {
+        var counts = CollectorSnapshot.PublishingCounts()
+        counts.sink = configuration.sink.type.rawValue
+        counts.batches = ledger.total(.batchesPublished)
+        counts.rawBytes = ledger.total(.rawBytesPublished)
+        counts.compressedBytes = ledger.total(.bytesPublished)
+        for code in PublishCode.allCases where ledger.requests(code) > 0 {
+            counts.requests[code.name] = ledger.requests(code)
+        }
+        return counts
+    }
+}

@@ -1,0 +1,223 @@
+import Batching
+import CKernel
+import ExchangeAdapter
+import Logging
+import MarketData
+import Publishing
+import Rings
+import Telemetry
+import Wire
+
+/// A whole collector: made of a configuration, started, looked at, and drained. The composition root of the stages.
+public final class Collector: Sendable {
+    let configuration: Configuration
+    let logger: Logger
+    let threads: ThreadPlan
+    let lanes: [Lane]
+    let batchMonitor = BatchMonitor()
+    let ledger: PublishLedger
+    let routes = RouteTable()
+    let batchRing: RingStorage
+    let runID: UInt64
+    let startTime: Int64
+    private let batchProducer: RingProducerBox
+    private let batchConsumer: RingConsumerBox
+    private let contexts: [TLSContext]
+    private let resolverControl: StageControl
+    private let resolver: ResolverStage.Mailbox
+    private let running = RunningThreads()
+
+    /// Makes everything that can fail, so that ``start()`` finds it ready; nothing runs or connects yet.
+    ///
+    /// - Throws: ``CollectorError``, `RingError`, `PublishError` or `TLSContext.Failure`, each with a remedy.
+    public init(configuration: Configuration, logger: Logger) throws {
+        self.configuration = configuration
+        self.logger = logger
+        threads = try ThreadPlan(configuration.collector)
+        contexts = try configuration.exchanges.map {
+            try TLSContext(certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify)
+        }
+        resolverControl = try StageControl(name: "resolve")
+        resolver = ResolverStage.Mailbox(waker: resolverControl.waker)
+        ledger = PublishLedger(markets: configuration.exchanges.count)
+        var run: UInt64 = 0
+        _ = ck_random(&run, 8)
+        runID = run
+        startTime = ck_realtime_nanos()
+
+        let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
+        let byLane = Collector.spread(
+            configuration.exchanges.map(\.streams), over: configuration.collector.lanes)
+        var lanes: [Lane] = []
+        for (index, streams) in byLane.enumerated() {
+            lanes.append(
+                try Lane(
+                    index: index, configuration: configuration, adapters: adapters, streams: streams,
+                    threads: threads))
+        }
+        self.lanes = lanes
+        // A dead letter's frame grows by a third in base64, and two batches must fit.
+        let largest = (configuration.exchanges.map(\.maxMessageBytes).max() ?? 0) * 3 / 2 + 65_536
+        (batchProducer, batchConsumer, batchRing) = try Ring.make(
+            name: "batches",
+            minimumCapacity: max(
+                configuration.collector.batchRingBytes, 3 * (largest + configuration.batching.maxBytes)),
+            waker: threads.publish.name == threads.batch.name ? nil : threads.publish.waker)
+    }
+
+    private static func adapter(_ exchange: Configuration.Exchange) throws -> any ExchangeAdapter {
+        for type in Adapters.all where type.name == exchange.adapter {
+            if let adapter = type.init(market: exchange.market) { return adapter }
+        }
+        throw CollectorError("exchange \(exchange.adapter) \(exchange.market): no such adapter is built in")
+    }
+
+    /// Streams of one symbol stay in one lane; symbols take lanes in turn; all-market streams are in the first.
+    static func spread(_ streams: [[StreamPlan]], over lanes: Int) -> [[[StreamPlan]]] {
+        var result = Array(repeating: Array(repeating: [StreamPlan](), count: streams.count), count: lanes)
+        for (market, streams) in streams.enumerated() {
+            var laneOf: [String: Int] = [:]
+            for stream in streams {
+                let symbol = stream.symbol ?? ""
+                let lane = stream.symbol == nil ? 0 : laneOf[symbol] ?? laneOf.count % lanes
+                if stream.symbol != nil { laneOf[symbol] = lane }
+                result[lane][market].append(stream)
+            }
+        }
+        return result
+    }
+
+    // MARK: Starting
+
+    /// Starts all threads; connections are made from now on.
+    public func start() throws {
+        switch configuration.sink.type {
+        case .null: try start(NullSink(ledger: ledger))
+        case .stdout: try start(StandardOutputSink(ledger: ledger))
+        case .file:
+            var settings = FileSettings(directory: configuration.sink.path)
+            settings.segmentBytes = configuration.sink.rotateBytes
+            settings.segmentAge = Int64(configuration.sink.rotateSeconds) * 1_000_000_000
+            try start(FileSink(settings: settings, ledger: ledger))
+        case .pubsub: throw CollectorError("sink.type: pubsub is not there yet")
+        }
+    }
+
+    private func start<S: Sink>(_ made: S) throws {
+        let sink = SinkHandover(made)
+        let idle = configuration.collector.idle
+        let (resolver, resolverControl) = (resolver, resolverControl)
+        running.add(
+            try StageThread(control: resolverControl, idle: .park) {
+                ResolverStage(mailbox: resolver, waker: resolverControl.waker)
+            })
+        // The consumers first, so that no thread fills a ring that nobody empties.
+        switch threads.grouping {
+        case .single:
+            // libcurl's descriptors are not in the reactor's epoll set, so the thread looks after them often.
+            let parkMax: Int64 = configuration.sink.type == .pubsub ? 1_000_000 : 1_000_000_000
+            try run(threads.wire[0], idle) { [self] waker in
+                StagePair(
+                    StagePair(
+                        StagePair(makeWire(0, waker), lanes[0].makeParser(waker: waker)), makeBatch(waker)),
+                    makePublisher(sink, waker), parkMax: parkMax)
+            }
+        case .lane:
+            try run(threads.publish, idle) { [self] waker in makePublisher(sink, waker) }
+            if lanes.count == 1 {
+                try run(threads.wire[0], idle) { [self] waker in
+                    StagePair(
+                        StagePair(makeWire(0, waker), lanes[0].makeParser(waker: waker)), makeBatch(waker))
+                }
+            } else {
+                try run(threads.batch, idle) { [self] waker in makeBatch(waker) }
+                for index in lanes.indices {
+                    try run(threads.wire[index], idle) { [self] waker in
+                        StagePair(makeWire(index, waker), lanes[index].makeParser(waker: waker))
+                    }
+                }
+            }
+        case .stage:
+            try run(threads.publish, idle) { [self] waker in makePublisher(sink, waker) }
+            try run(threads.batch, idle) { [self] waker in makeBatch(waker) }
+            for index in lanes.indices {
+                try run(threads.parse[index], idle) { [self] waker in lanes[index].makeParser(waker: waker) }
+                try run(threads.wire[index], idle) { [self] waker in makeWire(index, waker) }
+            }
+        }
+    }
+
+    private func run<S: Stage & ~Copyable>(
+        _ control: StageControl, _ idle: IdleStrategy, make: @escaping @Sendable (Waker) -> S
+    ) throws {
+        let cpu = threads.cpu(of: control)
+        let logger = logger
+        running.add(
+            try StageThread(
+                control: control, idle: idle, cpu: cpu,
+                onPinError: { code in
+                    logger.warning(
+                        "thread \(control.name) could not be pinned to CPU \(cpu ?? -1) (errno \(code)) and runs anywhere"
+                    )
+                },
+                make: { make(control.waker) }))
+    }
+
+    private func makeWire(_ index: Int, _ waker: Waker) -> WireStage {
+        lanes[index].makeWire(contexts: contexts, resolver: resolver, waker: waker)
+    }
+
+    private func makeBatch(_ waker: Waker) -> BatchStage {
+        guard let producer = batchProducer.take() else {
+            preconditionFailure("the batch stage was made twice")
+        }
+        return BatchStage(
+            settings: batchSettings, inputs: lanes.map { ($0.eventConsumer, $0.instruments) },
+            output: producer,
+            routes: routes, monitor: batchMonitor, waker: waker)
+    }
+
+    private func makePublisher<S: Sink>(_ sink: SinkHandover<S>, _ waker: Waker) -> PublisherStage<S> {
+        guard let consumer = batchConsumer.take() else { preconditionFailure("the publisher was made twice") }
+        return PublisherStage(
+            input: consumer, routes: routes, sink: sink.sink, monitor: batchMonitor, waker: waker)
+    }
+
+    // MARK: Ending
+
+    /// Ends in the order of a message's way, so that everything received is published: connections are closed, rings
+    /// run dry, open batches close, the sink acknowledges. Gives up waiting after `graceNanos`.
+    ///
+    /// - Returns: whether everything was delivered.
+    public func drain(graceNanos: Int64) async -> Bool {
+        let deadline = ck_monotonic_nanos() + graceNanos
+        for lane in lanes { lane.commands.send(.stop) }
+        await wait(until: min(deadline, ck_monotonic_nanos() + 2_000_000_000)) { [self] in
+            lanes.allSatisfy { $0.wireMonitor.isStopped }
+        }
+        await wait(until: deadline) { [self] in
+            lanes.allSatisfy { $0.frameRing.bytesUsed == 0 && $0.eventRing.bytesUsed == 0 }
+        }
+        batchMonitor.requestFlush()
+        await wait(until: deadline) { [self] in
+            batchMonitor.openBatchCount == 0 && batchRing.bytesUsed == 0 && ledger.batchesInFlight == 0
+        }
+        let isDelivered =
+            ledger.batchesInFlight == 0 && batchRing.bytesUsed == 0 && batchMonitor.openBatchCount == 0
+        running.stopAll()
+        return isDelivered
+    }
+
+    private func wait(until deadline: Int64, _ condition: @Sendable () -> Bool) async {
+        while !condition(), ck_monotonic_nanos() < deadline {
+            for control in threads.controls { control.waker.wakeIfParked() }
+            try? await Task.sleep(nanoseconds: 1_000_000)
+        }
+    }
+}
+
+/// Carries a sink to the publisher thread, which alone uses it from then on.
+private final class SinkHandover<S: Sink>: @unchecked Sendable {
+    let sink: S
+    init(_ sink: S) { self.sink = sink }
+}

@@ -1,0 +1,84 @@
+import ExchangeAdapter
+import MarketData
+import Parsing
+import Rings
+import Wire
+
+/// What belongs to one lane: rings, tables, counters, and the two ends that its threads will take.
+struct Lane {
+    let plans: [ConnectionPlan]
+    let streams: [[StreamPlan]]
+    let instruments: InstrumentTable
+    let wireMonitor: WireMonitor
+    let counters: ParserCounters
+    let commands: CommandQueue<WireCommand>
+    let gapNotices = CommandQueue<GapNotice>(capacity: 1_024)
+    let frameProducer: RingProducerBox
+    let frameConsumer: RingConsumerBox
+    let frameRing: RingStorage
+    let eventProducer: RingProducerBox
+    let eventConsumer: RingConsumerBox
+    let eventRing: RingStorage
+    private let exchanges: [any ExchangeAdapter]
+
+    init(
+        index: Int, configuration: Configuration, adapters: [any ExchangeAdapter], streams: [[StreamPlan]],
+        threads: ThreadPlan
+    ) throws {
+        exchanges = adapters
+        self.streams = streams
+        var plans: [ConnectionPlan] = []
+        for (market, exchange) in configuration.exchanges.enumerated() {
+            let made = adapters[market].connections(
+                for: streams[market], endpoint: exchange.endpoint, market: market, tls: market,
+                firstSlot: plans.count)
+            plans += made.map { plan in
+                var plan = plan
+                plan.limits.messageBytes = exchange.maxMessageBytes
+                return plan
+            }
+        }
+        self.plans = plans
+        instruments = InstrumentTable(exchanges: configuration.exchanges.map(\.exchange))
+        wireMonitor = WireMonitor(slotCount: plans.count)
+        counters = ParserCounters(marketCount: configuration.exchanges.count)
+        commands = CommandQueue(capacity: 65_536, waker: threads.wire[index].waker)
+
+        // Whatever is configured, the largest message must fit, as frame and as the events that it becomes.
+        let largest = configuration.exchanges.map(\.maxMessageBytes).max() ?? 0
+        let parser = threads.parse[index]
+        (frameProducer, frameConsumer, frameRing) = try Ring.make(
+            name: "frames-\(index)",
+            minimumCapacity: max(configuration.collector.frameRingBytes, 4 * largest),
+            waker: parser.name == threads.wire[index].name ? nil : parser.waker)
+        (eventProducer, eventConsumer, eventRing) = try Ring.make(
+            name: "events-\(index)",
+            minimumCapacity: max(
+                configuration.collector.eventRingBytes, EventWriter.bound(forFrameOf: largest) * 3 / 2),
+            waker: threads.batch.name == parser.name ? nil : threads.batch.waker)
+    }
+
+    /// The lane's I/O stage; called once, on its thread.
+    func makeWire(contexts: [TLSContext], resolver: ResolverStage.Mailbox, waker: Waker) -> WireStage {
+        guard let producer = frameProducer.take() else { preconditionFailure("the I/O stage was made twice") }
+        return WireStage(
+            plans: plans, contexts: contexts, frames: producer, monitor: wireMonitor, commands: commands,
+            resolver: resolver, waker: waker)
+    }
+
+    /// The lane's parser stage; called once, on its thread.
+    func makeParser(waker: Waker) -> ParserStage {
+        guard let consumer = frameConsumer.take(), let producer = eventProducer.take() else {
+            preconditionFailure("the parser stage was made twice")
+        }
+        let decoders = exchanges.enumerated().map { market, adapter in
+            adapter.makeDecoder(market: market, instruments: instruments, streams: streams[market])
+        }
+        return ParserStage(
+            frames: consumer,
+            events: EventWriter(
+                producer: producer, counters: counters, instrumentCapacity: instruments.capacity,
+                gapNotices: gapNotices),
+            decoders: decoders, markets: plans.map(\.market), commands: commands, waker: waker)
+    }
+}
