@@ -125,7 +125,7 @@ def check_dead_letter(line: bytes, frame: bytes, exchange: str):
 
 
 def read_segments(directory: Path) -> dict[str, list[bytes]]:
-    """Everything that a file sink wrote, by topic, read with zstdcat as a user would."""
+    """Everything that a file sink wrote, by topic and in its order, read with zstdcat as a user would."""
     lines: dict[str, list[bytes]] = defaultdict(list)
     for path in sorted(directory.rglob("*")):
         if not path.is_file() or path.stat().st_size == 0:
@@ -137,6 +137,4 @@ def read_segments(directory: Path) -> dict[str, list[bytes]]:
         for line in data.splitlines():
             head = json.loads(line)
             lines[oracle.topic(head["type"], head["exchange"], head.get("symbol"))].append(line)
-    for events in lines.values():
-        events.sort(key=lambda line: int(SEQUENCE.search(line).group(1)))
     return dict(lines)

@@ -102,10 +102,15 @@ class Process:
 class Replayer(Process):
     """A feed-replayer. Its certificates and the record of what it sent lie in its directory."""
 
-    def __init__(self, directory: Path, *arguments, plain: bool = False, listen: str = "127.0.0.1:0", name="replayer"):
+    def __init__(
+        self, directory: Path, *arguments, plain: bool = False, truth: bool = True, listen: str = "127.0.0.1:0",
+        name: str = "replayer",
+    ):
         directory.mkdir(parents=True, exist_ok=True)
         self.truth = directory / f"{name}.sent"
-        command = [REPLAYER, "serve", "--listen", listen, "--ground-truth", self.truth, *arguments]
+        command = [REPLAYER, "serve", "--listen", listen, *arguments]
+        if truth:
+            command += ["--ground-truth", self.truth]
         if plain:
             command.append("--plain")
         elif "--certificate-directory" not in arguments:
@@ -161,6 +166,10 @@ class Collector(Process):
             return error.code, error.read().decode(errors="replace")
         except OSError:
             return 0, ""
+
+    def status(self) -> dict | None:
+        status, body = self.get("/v1/status")
+        return json.loads(body) if status == 200 else None
 
     def metrics(self) -> "Metrics | None":
         status, body = self.get("/metrics")
