@@ -83,13 +83,16 @@ let package = Package(
 
         .testTarget(name: "MarketDataTests", dependencies: ["MarketData"]),
         .testTarget(name: "RingsTests", dependencies: ["Rings", "CKernel"]),
-        .testTarget(name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData"]),
+        .target(name: "ReferenceJSON", path: "Tests/ReferenceJSON"),
+        .testTarget(
+            name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData", "ReferenceJSON"]),
         .testTarget(name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing"]),
         .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
         .testTarget(
             name: "BinanceAdapterTests",
             dependencies: [
                 "BinanceAdapter", "ExchangeAdapter", "ByteScanning", "Wire", "Rings", "MarketData", "CZstd",
+                "ReferenceJSON",
             ]),
         .testTarget(name: "ParsingTests", dependencies: ["Parsing", "BinanceAdapter"]),
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),

@@ -14,8 +14,7 @@ extension BinanceAdapter {
             let names = stride(from: index, to: streams.count, by: count).map { streams[$0].name }
             return ConnectionPlan(
                 slot: firstSlot + index, market: market, endpoint: endpoint,
-                target: endpoint.path
-                    + (timeUnit == .microseconds ? "/stream?timeUnit=MICROSECOND" : "/stream"),
+                target: timeUnit == .microseconds ? "/stream?timeUnit=MICROSECOND" : "/stream",
                 tls: tls, controlFrames: SubscribeRequests.frames(for: names), streamCount: names.count,
                 limits: limits)
         }

@@ -1,8 +1,9 @@
 import MarketData
 
 extension JSONCursor {
-    /// An integer: digits with perhaps a minus, no leading zeros, within 64 bits. Something must follow: a number
-    /// that touches the text's end is malformed, since what stands there may be more of its digits.
+    /// An integer: digits with perhaps a minus, no leading zeros, within ±(2^63 - 1), since -2^63 stands for absence.
+    /// Something must follow: a number that touches the text's end is malformed, because what stands there may be
+    /// more of its digits.
     @inlinable public mutating func readInteger() throws(ScanError) -> Int64 {
         let isNegative = byte == UInt8(ascii: "-")
         let first = isNegative ? at + 1 : at
@@ -14,7 +15,7 @@ extension JSONCursor {
         }
         guard count == 1 || first.load(as: UInt8.self) != UInt8(ascii: "0") else { throw .malformed }
         // 19 digits do not wrap an unsigned word; more are counted as 20.
-        guard count < 20, value <= UInt64(Int64.max) &+ (isNegative ? 1 : 0) else { throw .integer }
+        guard count < 20, value <= UInt64(Int64.max) else { throw .integer }
         at = first + count
         // What is neither space nor punctuation was part of a number that is no integer.
         let next = byte
