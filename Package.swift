@@ -98,8 +98,11 @@ let package = Package(
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
         .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
         .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
-        .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "MarketData", "Rings"]),
+        .testTarget(
+            name: "ControlPlaneTests",
+            dependencies: ["ControlPlane", "CKernel", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire"],
+            exclude: ["wrong-configurations.txt"]),
         .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer"]),
     ],
     swiftLanguageModes: [.v6]

@@ -37,11 +37,18 @@ public enum ConfigurationKeys {
         return pattern
     }
 
-    /// The known word that is closest to a wrong one, if any is close.
+    /// The known word that a wrong one was meant for, if one is near. Short words (`1m`, `24h`) are all near each
+    /// other, so none of them is proposed.
     static func nearest(to word: String, among known: [String]) -> String? {
         let lowered = word.lowercased()
-        let ranked = known.map { ($0, distance(lowered, $0.lowercased())) }.min { $0.1 < $1.1 }
-        guard let (best, distance) = ranked, distance <= max(1, best.count / 3) else { return nil }
+        if lowered.count >= 3, let whole = known.first(where: { $0.lowercased().hasPrefix(lowered) }) {
+            return whole
+        }
+        let ranked = known.filter { $0.count >= 4 }.map { ($0, distance(lowered, $0.lowercased())) }
+        guard let (best, distance) = ranked.min(by: { $0.1 < $1.1 }), distance <= max(1, best.count / 3)
+        else {
+            return nil
+        }
         return best
     }
 

@@ -107,7 +107,8 @@ extension Configuration {
     }
 
     private static func syntaxProblem(_ error: any Error, file: String) -> ConfigurationProblem {
-        let remedy = "; correct the YAML (spaces, never tabs, indent; values with : or # are quoted)"
+        let remedy =
+            "; correct the YAML (indent with spaces, not tabs; quote values that hold : or # or begin with * & @ { [)"
         switch error {
         case YamlError.scanner(let context, let text, let mark, _),
             YamlError.parser(let context, let text, let mark, _),

@@ -37,7 +37,11 @@ final class ConfigurationReader {
     func section(_ node: Node, path: String, kind: String = "a mapping (key: value)") -> ConfigurationSection?
     {
         guard case .mapping(let mapping) = node else {
-            report(at: node.mark, path, "is not \(kind)\(describe(node))")
+            if case .scalar(let scalar) = node, scalar.string.isEmpty {
+                report(at: node.mark, path, "has no value; write its keys, or leave it out for the defaults")
+            } else {
+                report(at: node.mark, path, "is not \(kind)\(describe(node))")
+            }
             return nil
         }
         let known = ConfigurationKeys.all[ConfigurationKeys.pattern(of: path)] ?? []
@@ -161,7 +165,7 @@ final class ConfigurationReader {
         switch node {
         case .mapping: " but a mapping"
         case .sequence: " but a list"
-        case .scalar(let scalar): scalar.string.isEmpty ? " but empty" : " but a single value"
+        case .scalar(let scalar): scalar.string.isEmpty ? " but has no value" : " but a single value"
         case .alias: " but an alias"
         }
     }
