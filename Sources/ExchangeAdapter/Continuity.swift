@@ -4,7 +4,7 @@ import Rings
 
 /// Follows the contiguous ids of trades and aggregate trades, for each instrument of a lane. Owned by the parser
 /// thread; two words for each instrument and kind, touched only as they are used.
-@usableFromInline struct Continuity: ~Copyable {
+@frozen @usableFromInline struct Continuity: ~Copyable {
     /// What follows the last id, 0 where none came yet; two for each instrument.
     @usableFromInline let expected: UnsafeMutablePointer<Int64>
     /// The connection that brought it.
@@ -19,7 +19,8 @@ import Rings
         self.connection = connection.bindMemory(to: UInt64.self, capacity: count)
     }
 
-    deinit {
+    // Inlinable because its owner is: the 6.3 optimizer aborts on a deinit that is not, inside one that is.
+    @inlinable deinit {
         ck_zeroed_free(expected)
         ck_zeroed_free(connection)
     }
