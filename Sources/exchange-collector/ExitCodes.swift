@@ -15,6 +15,8 @@ enum SysExit {
     static let cantCreate = ExitCode(73)
     /// Reading or writing failed.
     static let io = ExitCode(74)
+    /// Not everything could be delivered now.
+    static let temporary = ExitCode(75)
     /// The configuration is wrong.
     static let configuration = ExitCode(78)
 }

@@ -1,5 +1,7 @@
 import ArgumentParser
 import ControlPlane
+import Logging
+import Telemetry
 
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,16 +12,37 @@ struct RunCommand: ParsableCommand {
               exchange-collector run --config config/file.yaml
               PUBSUB_EMULATOR_HOST=127.0.0.1:8085 exchange-collector run --config config/pubsub-emulator.yaml
 
-            SIGTERM and SIGINT drain: connections end, what was received is published, and the exit code is 0. A second
-            one ends at once.
+            SIGTERM and SIGINT drain: connections end, what was received is published, and the exit code is 0 (75 where
+            the sink did not take everything in time). A second one ends at once.
             """)
 
     @OptionGroup var source: ConfigurationOption
 
     func run() throws {
         let loaded = try source.load()
-        for warning in loaded.warnings { printError(warning.description) }
-        printError("\(loaded.configuration.collector.name): lanes are not composed in this build")
-        throw SysExit.software
+        let settings = loaded.configuration
+        LineLogHandler.bootstrap(
+            instance: settings.collector.name, level: settings.log.level,
+            format: settings.log.format == .json ? .json : .text)
+        let logger = Logger(label: "collector")
+        for warning in loaded.warnings { logger.warning("\(warning.description)") }
+        let result = try started {
+            try SignalledRun.run(
+                onReload: { logger.warning("SIGHUP: reloading is not supported yet, nothing was changed") },
+                { stop in try await CollectorRun.run(settings, logger: logger, stop: stop) })
+        }
+        let summary = SummaryText.render(result.snapshot)
+        printError(summary.text)
+        guard summary.isBalanced, result.isDelivered else { throw SysExit.temporary }
+    }
+}
+
+/// Runs what may fail for reasons outside of this program, each of which says its remedy.
+func started<Result>(_ body: () throws -> Result) throws -> Result {
+    do {
+        return try body()
+    } catch {
+        printError("\(error)")
+        throw SysExit.unavailable
     }
 }

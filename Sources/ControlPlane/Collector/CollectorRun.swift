@@ -1,0 +1,50 @@
+import CKernel
+import Logging
+import Telemetry
+
+/// A collector's life as a service: started, watched, drained when asked to stop.
+public enum CollectorRun {
+    /// How long a drain may take, ns: Kubernetes kills a pod 30 s after it asked it to stop.
+    public static let graceNanos: Int64 = 25_000_000_000
+
+    /// Runs until `stop` is requested. `watch` is called about ten times a second with the collector.
+    ///
+    /// - Returns: the figures at the end, and whether all that was received was delivered.
+    public static func run(
+        _ configuration: Configuration, logger: Logger, stop: StopRequest,
+        watch: (Collector) async throws -> Void = { _ in }
+    ) async throws -> (snapshot: CollectorSnapshot, isDelivered: Bool) {
+        let collector = try Collector(configuration: configuration, logger: logger)
+        var api: ManagementAPI?
+        if let listen = configuration.api.listen {
+            api = try await ManagementAPI.start(listen: listen, token: configuration.api.token) {
+                collector.snapshot()
+            }
+            logger.info(
+                "API on http://\(api?.address.description ?? "") (/metrics, /healthz, /readyz, /v1/status)")
+        }
+        try collector.start()
+        logger.info("collecting", metadata: ["threads": "\(collector.threadSummary)"])
+        var failure: (any Error)?
+        while !stop.isRequested, failure == nil {
+            try? await Task.sleep(nanoseconds: 100_000_000)
+            collector.logNotices()
+            do { try await watch(collector) } catch { failure = error }
+        }
+        logger.info("draining")
+        let isDelivered = await collector.drain(graceNanos: graceNanos)
+        collector.logNotices()
+        await api?.stop()
+        if let failure { throw failure }
+        return (collector.snapshot(), isDelivered)
+    }
+}
+
+extension Collector {
+    /// `lane-0 on CPU 1, publish`.
+    var threadSummary: String {
+        threads.controls.map { control in
+            threads.cpu(of: control).map { "\(control.name) on CPU \($0)" } ?? control.name
+        }.joined(separator: ", ")
+    }
+}
