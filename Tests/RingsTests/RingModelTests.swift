@@ -1,0 +1,119 @@
+import Testing
+
+@testable import Rings
+
+/// A generator with a seed, so that a failing run can be repeated.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        return z ^ z >> 31
+    }
+}
+
+struct AlreadyTaken: Error {}
+
+func take(_ box: RingProducerBox) throws -> RingProducer {
+    guard let end = box.take() else { throw AlreadyTaken() }
+    return end
+}
+
+func take(_ box: RingConsumerBox) throws -> RingConsumer {
+    guard let end = box.take() else { throw AlreadyTaken() }
+    return end
+}
+
+@Suite struct RingModelTests {
+    /// Random operations on the ring and on a plain queue: both must tell the same, at every step. Fails where a
+    /// record is lost, repeated, torn at the wrap, visible before it was published, or freed before its release.
+    @Test(arguments: 1...20) func agreesWithAQueue(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let (producerBox, consumerBox, storage) = try Ring.make(name: "model", minimumCapacity: 4_096)
+        var producer = try take(producerBox)
+        var consumer = try take(consumerBox)
+        var unpublished: [[UInt8]] = []
+        var published: [[UInt8]] = []
+        var taken = 0
+        var used = 0
+        var usedByTaken = 0
+        for _ in 0..<20_000 {
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0, 1:
+                let size = Int.random(in: 0...700, using: &random)
+                let room = producer.reserve(size)
+                #expect((room != nil) == (storage.capacity - used >= Ring.recordSize(size)))
+                guard let room else { continue }
+                // A reservation may be larger than what is committed.
+                let kept = Int.random(in: 0...size, using: &random)
+                let bytes = (0..<kept).map { _ in UInt8.random(in: 0...255, using: &random) }
+                for (index, byte) in bytes.enumerated() { room.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
+                producer.commit(kept)
+                unpublished.append(bytes)
+                used += Ring.recordSize(kept)
+            case 2:
+                producer.publish()
+                published += unpublished
+                unpublished = []
+            case 3, 4:
+                let hasInput = consumer.hasInput()
+                #expect(hasInput == !published.isEmpty)
+                let record = consumer.next()
+                #expect((record != nil) == !published.isEmpty)
+                guard let record else { continue }
+                #expect(Array(record) == published.removeFirst())
+                taken += 1
+                usedByTaken += Ring.recordSize(record.count)
+            default:
+                consumer.release()
+                used -= usedByTaken
+                usedByTaken = 0
+                #expect(storage.bytesUsed == used - unpublished.reduce(0) { $0 + Ring.recordSize($1.count) })
+                #expect(storage.recordCount == published.count)
+            }
+        }
+        #expect(taken > 1_000)
+    }
+
+    @Test func refusesWhatNeverFits() throws {
+        let (producerBox, _, storage) = try Ring.make(name: "small", minimumCapacity: 1)
+        var producer = try take(producerBox)
+        #expect(storage.capacity >= 4_096)
+        let largest = producer.reserve(producer.payloadMax)
+        #expect(largest != nil)
+        let tooLarge = producer.reserve(storage.capacity)
+        #expect(tooLarge == nil)
+        #expect(throws: AlreadyTaken.self) { _ = try take(producerBox) }
+    }
+
+    @Test func anImpossibleSizeIsAnErrorThatNamesTheRing() {
+        #expect(throws: RingError.self) { _ = try Ring.make(name: "huge", minimumCapacity: 1 << 50) }
+    }
+
+    /// Every record is contiguous although it crosses the end of the memory.
+    @Test func recordsCrossTheEnd() throws {
+        let (producerBox, consumerBox, storage) = try Ring.make(name: "wrap", minimumCapacity: 4_096)
+        var producer = try take(producerBox)
+        var consumer = try take(consumerBox)
+        let size = 1_000
+        for round in 0..<100 {
+            let reserved = producer.reserve(size)
+            let room = try #require(reserved)
+            for index in 0..<size {
+                room.storeBytes(of: UInt8(truncatingIfNeeded: round &+ index), toByteOffset: index, as: UInt8.self)
+            }
+            producer.commit(size)
+            producer.publish()
+            let next = consumer.next()
+            let record = try #require(next)
+            for index in 0..<size { #expect(record[index] == UInt8(truncatingIfNeeded: round &+ index)) }
+            consumer.release()
+        }
+        #expect(storage.bytesUsed == 0)
+    }
+}
