@@ -1,6 +1,6 @@
 /// A slow, plain JSON reader for tests: recursive, by arrays of bytes, with numbers and strings kept as written. It
 /// shares no code with what it is compared to.
-public indirect enum JSONValue: Equatable, Sendable {
+package indirect enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
     /// As written.
@@ -10,10 +10,10 @@ public indirect enum JSONValue: Equatable, Sendable {
     /// In the order written, repeats and all.
     case object([JSONMember])
 
-    public struct JSONMember: Equatable, Sendable {
-        public var key: JSONText
-        public var value: JSONValue
-        public init(key: JSONText, value: JSONValue) {
+    package struct JSONMember: Equatable, Sendable {
+        package var key: JSONText
+        package var value: JSONValue
+        package init(key: JSONText, value: JSONValue) {
             self.key = key
             self.value = value
         }
@@ -21,34 +21,34 @@ public indirect enum JSONValue: Equatable, Sendable {
 }
 
 /// A string as written between its quotes, and what it means.
-public struct JSONText: Equatable, Sendable {
-    public var raw: [UInt8]
+package struct JSONText: Equatable, Sendable {
+    package var raw: [UInt8]
     /// UTF-8 with the escapes resolved; nil where an escape is half of a surrogate pair.
-    public var text: [UInt8]?
+    package var text: [UInt8]?
 
-    public init(raw: [UInt8], text: [UInt8]?) {
+    package init(raw: [UInt8], text: [UInt8]?) {
         self.raw = raw
         self.text = text
     }
 
-    public init(_ plain: String) {
+    package init(_ plain: String) {
         raw = Array(plain.utf8)
         text = raw
     }
 
-    public var hasEscapes: Bool { raw.contains(UInt8(ascii: "\\")) }
-    public func means(_ other: String) -> Bool { text == Array(other.utf8) }
+    package var hasEscapes: Bool { raw.contains(UInt8(ascii: "\\")) }
+    package func means(_ other: String) -> Bool { text == Array(other.utf8) }
 }
 
 /// Reads and writes ``JSONValue``s.
-public struct ReferenceJSON {
-    public struct Malformed: Error {}
+package struct ReferenceJSON {
+    package struct Malformed: Error {}
 
     private let bytes: [UInt8]
     private var at = 0
 
     /// The value that `bytes` is, white space around it allowed.
-    public static func read(_ bytes: [UInt8]) throws(Malformed) -> JSONValue {
+    package static func read(_ bytes: [UInt8]) throws(Malformed) -> JSONValue {
         var reader = ReferenceJSON(bytes: bytes)
         let value = try reader.value(depth: 0)
         reader.skipSpace()
@@ -57,7 +57,7 @@ public struct ReferenceJSON {
     }
 
     /// As ``read(_:)``, and in addition where each element of the array at `path` (object keys) begins and ends.
-    public static func elementBytes(of bytes: [UInt8], path: [String]) throws(Malformed) -> [[UInt8]] {
+    package static func elementBytes(of bytes: [UInt8], path: [String]) throws(Malformed) -> [[UInt8]] {
         var reader = ReferenceJSON(bytes: bytes)
         for key in path {
             reader.skipSpace()
@@ -253,13 +253,13 @@ public struct ReferenceJSON {
 
 extension JSONValue {
     /// The member of that name; nil where it is not there.
-    public subscript(_ name: String) -> JSONValue? {
+    package subscript(_ name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
         return members.last { $0.key.means(name) }?.value
     }
 
     /// JSON text, with `space` between its parts.
-    public func written(space: () -> String = { "" }) -> String {
+    package func written(space: () -> String = { "" }) -> String {
         let body: String =
             switch self {
             case .null: "null"
@@ -280,10 +280,10 @@ extension JSONValue {
 }
 
 /// A small generator of numbers that are the same in every run (SplitMix64).
-public struct SeededGenerator: RandomNumberGenerator {
+package struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
-    public init(seed: UInt64) { state = seed }
-    public mutating func next() -> UInt64 {
+    package init(seed: UInt64) { state = seed }
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
