@@ -19,6 +19,15 @@ COLLECTOR = BINARIES / "exchange-collector"
 REPLAYER = BINARIES / "feed-replayer"
 FEEDS = Path(os.environ.get("RECORDED_FEEDS", ROOT.parent / "shared" / "feeds"))
 
+# The synthesised market's symbols, in the replayer's order.
+SYMBOLS = (
+    "BTCUSDT ETHUSDT BNBUSDT SOLUSDT XRPUSDT DOGEUSDT ADAUSDT TRXUSDT AVAXUSDT LINKUSDT DOTUSDT LTCUSDT "
+    "BCHUSDT UNIUSDT ATOMUSDT ETCUSDT FILUSDT APTUSDT ARBUSDT OPUSDT NEARUSDT INJUSDT SUIUSDT SEIUSDT "
+    "TIAUSDT PEPEUSDT SHIBUSDT BONKUSDT FLOKIUSDT WIFUSDT AAVEUSDT MKRUSDT ALGOUSDT XLMUSDT HBARUSDT "
+    "VETUSDT ICPUSDT GRTUSDT SANDUSDT MANAUSDT AXSUSDT THETAUSDT EGLDUSDT FTMUSDT RUNEUSDT ETHBTC BNBBTC "
+    "SOLBTC LDOUSDT CRVUSDT"
+).split()
+
 
 class TimedOut(AssertionError):
     """Something did not happen within its deadline."""
@@ -119,7 +128,9 @@ class Replayer(Process):
         started = json.loads(self.wait_for(r'\{"listening".*\}').group())
         self.endpoint: str = started["listening"]
         self.authority: str | None = started.get("certificateAuthority")
-        self.symbols: list[str] = started.get("symbols", [])
+        arguments = list(arguments)
+        count = int(arguments[arguments.index("--symbols") + 1]) if "--symbols" in arguments else len(SYMBOLS)
+        self.symbols = SYMBOLS[:count] if "--synthetic" in arguments else []
 
     def sent(self) -> list[tuple[int, int, bytes]]:
         """(connection, send time in ns, frame) of every frame of market data sent, injected ones included."""

@@ -55,13 +55,14 @@ def test_the_identity_holds_at_every_scrape_and_a_signal_drains(programs, tmp_pa
 
 
 def summary(collector) -> tuple[int, int]:
-    """received and published, from the last words of the collector."""
-    found = [
-        [int(number.replace(",", "")) for number in match.groups()]
-        for match in re.finditer(r"received[ =:]+([\d,]+).*?published[ =:]+([\d,]+)", collector.log(), re.S)
-    ]
-    assert found, f"no summary in:\n{collector.log()[-2000:]}"
-    return tuple(found[-1])
+    """received and published: the row of all types in the account at the end."""
+    log = collector.log()
+    rows = re.findall(r"^\W*all\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\W*$", log, re.M)
+    assert len(rows) == 1, f"no summary in:\n{log[-2000:]}"
+    received, published, *others = (int(number.replace(",", "")) for number in rows[0])
+    assert others == [0, 0, 0, 0], others
+    assert re.search(r"^OK: received ", log, re.M), log[-2000:]
+    return received, published
 
 
 def test_interrupt_drains_too(programs, tmp_path):

@@ -113,7 +113,7 @@ def test_missing_topics_are_made_or_named(programs, emulator):
         replayer = programs.replayer(
             "--synthetic", "--symbols", 3, "--seed", 5, "--mix", "trade=100", "--pace", "rate=200", name=f"replayer-{name}")
         return programs.collector(
-            [harness.exchange(replayer.endpoint, replayer.authority, [{"type": "trade", "symbols": symbols(replayer, 3)}])],
+            [harness.exchange(replayer.endpoint, replayer.authority, [{"type": "trade", "symbols": replayer.symbols}])],
             {"type": "pubsub", "project": project, "createTopics": create},
             environment={"PUBSUB_EMULATOR_HOST": emulator.host}, name=name)
 
@@ -131,7 +131,3 @@ def test_missing_topics_are_made_or_named(programs, emulator):
     assert collector.is_running
     collector.metrics().check_identity()
 
-
-def symbols(replayer, count: int) -> list[str]:
-    """The symbols of a synthetic market."""
-    return replayer.symbols[:count]
