@@ -299,7 +299,7 @@ import Wire
         let text = ConfigurationSummary.render(loaded.configuration, adapters: [FakeAdapter.self])
         #expect(text.contains("exchange fake at wss://stream.fake.example:9443"))
         #expect(text.contains("  streams     1: 1 trade"))
-        #expect(text.contains("  connections 1, each with at most 1 streams"))
+        #expect(text.contains("  connections 1 with one lane, at most 1 streams each"))
         #expect(text.contains("sink null"))
         #expect(!text.contains("0123456789abcdef"))
     }

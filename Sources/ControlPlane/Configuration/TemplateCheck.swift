@@ -1,6 +1,8 @@
+import Batching
+
 /// What a template of topics or ordering keys may hold.
 enum TemplateCheck {
-    static let variables = ["type", "exchange", "symbol", "interval", "market"]
+    static let variables = TopicTemplate.Variable.allCases.map(\.rawValue)
 
     /// Problems of a template, as sentences; empty where it is good.
     static func problems(_ template: String, isTopic: Bool) -> [String] {
