@@ -1,0 +1,80 @@
+import Glibc
+import MarketData
+
+/// Puts a frame's text together in memory that is large enough for any of them.
+struct FrameWriter {
+    /// More than the longest synthesised frame needs.
+    static let capacity = 4096
+    var at: UnsafeMutablePointer<UInt8>
+
+    @inline(__always)
+    mutating func put(_ text: StaticString) {
+        memcpy(at, text.utf8Start, text.utf8CodeUnitCount)
+        at += text.utf8CodeUnitCount
+    }
+
+    @inline(__always)
+    mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        guard let from = bytes.baseAddress else { return }
+        memcpy(at, from, bytes.count)
+        at += bytes.count
+    }
+
+    @inline(__always)
+    mutating func put(_ number: Int64) { at += DigitWriter.write(number, to: at) }
+
+    /// A decimal of `units` of 10^-digits, always written with eight fraction digits.
+    mutating func put(_ units: UInt64, digits: Int) {
+        let one = PowerOfTen.value(digits)
+        let (whole, part) = units.quotientAndRemainder(dividingBy: one)
+        at += DigitWriter.write(whole, to: at)
+        at.pointee = UInt8(ascii: ".")
+        at += 1
+        DigitWriter.write(part &* PowerOfTen.value(8 &- digits), digits: 8, to: at)
+        at += 8
+    }
+
+    /// A value in thousandths, with three fraction digits.
+    mutating func putThousandths(_ value: UInt64) {
+        at += DigitWriter.write(value, fractionDigits: 3, to: at)
+    }
+
+    /// The same as ``put(_:digits:)`` for values that 64 bits may not hold.
+    mutating func put(_ units: UInt128, digits: Int) {
+        if units >> 64 == 0 { return put(UInt64(truncatingIfNeeded: units), digits: digits) }
+        let one = UInt128(PowerOfTen.value(digits))
+        let (whole, part) = units.quotientAndRemainder(dividingBy: one)
+        let billions = UInt128(1_000_000_000_000_000_000)
+        let (upper, lower) = whole.quotientAndRemainder(dividingBy: billions)
+        if upper > 0 {
+            at += DigitWriter.write(UInt64(truncatingIfNeeded: upper), to: at)
+            DigitWriter.write(UInt64(truncatingIfNeeded: lower), digits: 18, to: at)
+            at += 18
+        } else {
+            at += DigitWriter.write(UInt64(truncatingIfNeeded: lower), to: at)
+        }
+        at.pointee = UInt8(ascii: ".")
+        at += 1
+        let fraction = UInt64(truncatingIfNeeded: part) &* PowerOfTen.value(8 &- digits)
+        DigitWriter.write(fraction, digits: 8, to: at)
+        at += 8
+    }
+}
+
+/// Powers of ten up to 10^8.
+enum PowerOfTen {
+    @inline(__always)
+    static func value(_ exponent: Int) -> UInt64 {
+        switch exponent {
+        case 0: 1
+        case 1: 10
+        case 2: 100
+        case 3: 1_000
+        case 4: 10_000
+        case 5: 100_000
+        case 6: 1_000_000
+        case 7: 10_000_000
+        default: 100_000_000
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+
+/// How fast the feed is sent.
+enum Pacing: Equatable, ExpressibleByArgument {
+    /// At the feed's own times, divided by the factor.
+    case recorded(speed: Double)
+    /// So many market frames a second.
+    case rate(Double)
+    /// As fast as it is read.
+    case max
+
+    init?(argument: String) {
+        if argument == "max" {
+            self = .max
+        } else if argument == "recorded" {
+            self = .recorded(speed: 1)
+        } else if argument.hasPrefix("x"), let speed = Double(argument.dropFirst()), speed > 0, speed.isFinite
+        {
+            self = .recorded(speed: speed)
+        } else if argument.hasPrefix("rate="), let rate = Double(argument.dropFirst(5)), rate > 0,
+            rate.isFinite
+        {
+            self = .rate(rate)
+        } else {
+            return nil
+        }
+    }
+}
+
+/// Keeps the schedule of the feed and knows how late it runs.
+struct Pacer {
+    private let pacing: Pacing
+    private var start: Int64 = 0
+    private var slots: Int64 = 0
+    /// How much later than due the latest frame was made, ns.
+    private(set) var latest: Int64 = 0
+
+    init(_ pacing: Pacing) { self.pacing = pacing }
+
+    /// Whether frames have due times at all.
+    var isTimed: Bool { pacing != .max }
+
+    /// The feed begins. `now`: monotonic ns.
+    mutating func begin(now: Int64) { start = now }
+
+    /// When the next slot is due, monotonic ns. `recorded`: the frame's own time, ns after the beginning.
+    func due(recorded: Int64?) -> Int64 {
+        switch pacing {
+        case .max: return start
+        case .rate(let rate): return start + Int64(Double(slots) * 1e9 / rate)
+        case .recorded(let speed): return start + Int64(Double(recorded ?? 0) / speed)
+        }
+    }
+
+    /// A slot was used at `now`.
+    mutating func used(due: Int64, now: Int64) {
+        slots += 1
+        if isTimed { latest = Swift.max(latest, now - due) }
+    }
+}

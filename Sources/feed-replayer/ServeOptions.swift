@@ -1,0 +1,221 @@
+import ArgumentParser
+import CKernel
+
+/// Options of `serve` about sockets and the machine.
+struct NetworkOptions: ParsableArguments {
+    enum Records: String, ExpressibleByArgument, CaseIterable { case shared, single }
+    enum Idle: String, ExpressibleByArgument, CaseIterable { case spin, park }
+
+    @Option(help: "Address and port; port 0 takes any free one.")
+    var listen = "127.0.0.1:9443"
+
+    @Flag(help: "Plain TCP instead of TLS.")
+    var plain = false
+
+    @Option(
+        help:
+            "Where ca.pem, server.pem and server-key.pem are, or are made. (default: a new temporary directory)"
+    )
+    var certificateDirectory: String?
+
+    @Option(help: "Server certificate chain (PEM), instead of --certificate-directory.")
+    var certificate: String?
+
+    @Option(help: "Key of --certificate (PEM).")
+    var key: String?
+
+    @Option(help: "TLS records: shared by frames that are due together, or a single one for each frame.")
+    var records = Records.shared
+
+    @Option(help: "Seconds between pings.")
+    var pingInterval = 20.0
+
+    @Option(help: "Seconds to wait for a pong.")
+    var pongTimeout = 60.0
+
+    @Option(help: "Run on this CPU only.")
+    var cpu: Int?
+
+    @Option(help: "While nothing is due: spin on the CPU, or park the thread.")
+    var idle = Idle.park
+
+    func serverOptions(pacing: Pacing) throws(ReplayerError) -> ServerOptions {
+        guard let address = ListenAddress(listen) else {
+            throw .usage("--listen \(listen): expected ADDRESS:PORT, as in 127.0.0.1:9443 or [::1]:0")
+        }
+        guard pingInterval > 0, pongTimeout > 0, pingInterval < 1e6, pongTimeout < 1e6 else {
+            throw .usage("--ping-interval and --pong-timeout are seconds above 0")
+        }
+        var options = ServerOptions(listen: address, certificate: try certificateFiles(), pacing: pacing)
+        options.recordsAreSingle = records == .single
+        options.pingInterval = Int64(pingInterval * 1e9)
+        options.pongPatience = Int64(pongTimeout * 1e9)
+        options.spins = idle == .spin
+        return options
+    }
+
+    private func certificateFiles() throws(ReplayerError) -> CertificateFiles? {
+        if plain {
+            guard certificate == nil, key == nil, certificateDirectory == nil else {
+                throw .usage("--plain has no certificate: leave one of them out")
+            }
+            return nil
+        }
+        guard (certificate == nil) == (key == nil) else {
+            throw .usage("--certificate and --key belong together")
+        }
+        guard let certificate, let key else {
+            return try Certificates.prepare(directory: certificateDirectory)
+        }
+        guard certificateDirectory == nil else {
+            throw .usage("--certificate and --certificate-directory exclude each other")
+        }
+        return CertificateFiles(authority: nil, certificate: certificate, key: key)
+    }
+}
+
+/// Options of `serve` about what is sent.
+struct MarketOptions: ParsableArguments {
+    @Option(help: "A recorded feed, .ndjson or .ndjson.zst; may be given several times, played in order.")
+    var feed: [String] = []
+
+    @Flag(help: "A synthesised market.")
+    var synthetic = false
+
+    @Option(help: "Symbols of the synthesised market.")
+    var symbols = 50
+
+    @Option(help: "The same seed makes the same market.")
+    var seed: UInt64 = 1
+
+    @Option(
+        help:
+            "What happens how often: weights of trade, aggTrade, kline, ticker, miniTicker, bookTicker, avgPrice."
+    )
+    var mix = MarketMix.standard
+
+    @Flag(name: .customLong("non-ascii"), help: "One symbol is 币安人生USDT.")
+    var nonASCII = false
+
+    @Option(
+        help: "Begin the market's own clock at this time (ms since the epoch) instead of using the machine's."
+    )
+    var epochMs: Int64?
+
+    func synthesised(pacing: Pacing) throws(ReplayerError) -> SyntheticMarket {
+        guard (1...100_000).contains(symbols) else { throw .usage("--symbols goes from 1 to 100000") }
+        var clock = MarketClock.wall
+        if let epochMs {
+            guard (0...4_102_444_800_000).contains(epochMs) else {
+                throw .usage("--epoch-ms is a time in ms since the epoch, before the year 2100")
+            }
+            // Unpaced frames lie a microsecond apart.
+            var step = 1_000.0
+            if case .rate(let rate) = pacing { step = 1e9 / rate }
+            clock = .virtual(epoch: epochMs, step: step)
+        }
+        return SyntheticMarket(
+            symbols: MarketSymbol.list(count: symbols, nonASCII: nonASCII), mix: mix, seed: seed, clock: clock
+        )
+    }
+}
+
+/// Options of `serve` about when it is sent.
+struct PaceOptions: ParsableArguments {
+    @Option(
+        help:
+            "recorded, xN (N times as fast), rate=N (frames a second) or max. (default: recorded; rate=1000 where synthesised)"
+    )
+    var pace: Pacing?
+
+    @Option(help: "Write down every frame sent: connection, tab, ns since the epoch, tab, frame.")
+    var groundTruth: String?
+
+    @Option(help: "Send nothing before so many streams are subscribed, all connections together.")
+    var startAfterStreams = 1
+
+    @Flag(help: "Play the recorded feed again and again.")
+    var loop = false
+
+    @Flag(help: "Close all connections and exit when the feed is over and sent.")
+    var exitWhenDone = false
+
+    @Option(help: "The feed is over after so many seconds.")
+    var duration: Double?
+
+    @Option(help: "The feed is over after so many frames, all connections together.")
+    var messages: Int?
+
+    func pacing(isRecorded: Bool) throws(ReplayerError) -> Pacing {
+        guard let pace else { return isRecorded ? .recorded(speed: 1) : .rate(1_000) }
+        if case .recorded = pace, !isRecorded {
+            throw .usage("a synthesised market has no recorded pace: use --pace rate=N or --pace max")
+        }
+        return pace
+    }
+
+    func apply(to options: inout ServerOptions) throws(ReplayerError) {
+        guard startAfterStreams >= 0 else { throw .usage("--start-after-streams is a number of streams") }
+        if let duration {
+            guard duration > 0, duration < 1e9 else {
+                throw .usage("--duration is a number of seconds above 0")
+            }
+            options.duration = Int64(duration * 1e9)
+        }
+        if let messages {
+            guard messages > 0 else { throw .usage("--messages is a number of frames above 0") }
+            options.messages = messages
+        }
+        options.groundTruth = groundTruth
+        options.startAfterStreams = startAfterStreams
+        options.exitWhenDone = exitWhenDone
+    }
+}
+
+/// Options of `serve` that make it misbehave.
+struct FaultOptions: ParsableArguments {
+    enum Shape: String, ExpressibleByArgument, CaseIterable { case wire, documented }
+
+    @Option(help: "Answer every upgrade with this HTTP status.")
+    var upgradeStatus: Int?
+
+    @Flag(help: "Never answer an upgrade.")
+    var holdHandshake = false
+
+    @Option(help: "Announce a shutdown so many seconds after the feed began; close 5 s later.")
+    var serverShutdownAfter: Double?
+
+    @Option(help: "Cut a connection after so many market frames.")
+    var closeAfterFrames: Int?
+
+    @Option(
+        help:
+            "Send each line of this file as a text frame when the feed begins; hex:00ff and huge:SIZE make bytes."
+    )
+    var inject: String?
+
+    @Option(help: "Shape of error answers: as captured or as documented.")
+    var errorShape = Shape.wire
+
+    func apply(to options: inout ServerOptions) throws(ReplayerError) {
+        if let upgradeStatus {
+            guard (200...599).contains(upgradeStatus) else {
+                throw .usage("--upgrade-status is an HTTP status")
+            }
+            options.upgradeStatus = upgradeStatus
+        }
+        options.holdsHandshake = holdHandshake
+        if let serverShutdownAfter {
+            guard serverShutdownAfter >= 0, serverShutdownAfter < 1e9 else {
+                throw .usage("--server-shutdown-after is a number of seconds")
+            }
+            options.serverShutdownAfter = Int64(serverShutdownAfter * 1e9)
+        }
+        if let closeAfterFrames {
+            guard closeAfterFrames > 0 else { throw .usage("--close-after-frames is a number above 0") }
+            options.closeAfterFrames = closeAfterFrames
+        }
+        if let inject { options.injected = try InjectedFrame.read(path: inject) }
+        options.errorShape = errorShape == .wire ? .wire : .documented
+    }
+}

@@ -1,0 +1,289 @@
+import CKernel
+import CTLS
+import Glibc
+
+/// The stream host: accepts connections, answers their requests, and sends them what they subscribed to. One thread.
+struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
+    let options: ServerOptions
+    var source: Source
+    var registry: StreamRegistry
+    var connections: [Int: Connection] = [:]
+    var pacer: Pacer
+    var truth: GroundTruth
+    var totals = ServerTotals()
+
+    private let listeners: Listeners
+    private let tls: TLSContext
+    let epoll: OwnedDescriptor
+    private let signals: OwnedDescriptor
+    private var accepted = 0
+
+    /// Streams subscribed on all connections, those that the source does not know included.
+    var subscribedStreams = 0
+    /// Those that the source knows.
+    var servedStreams = 0
+    var blockedConnections = 0
+    /// Outboxes with something new in them.
+    var dirty = ContiguousArray<Int>()
+    var isBatchFull = false
+
+    /// When the feed began and ended, monotonic ns.
+    var began: Int64?
+    var ended: Int64?
+    /// When the next frame is due, monotonic ns.
+    var nextDue: Int64 = 0
+    private var nextTick: Int64 = 0
+    private var isStopping = false
+    private var stopDeadline: Int64 = .max
+    private var hasAnnouncedShutdown = false
+    private var progress = ProgressReport()
+
+    private let received = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+
+    private static var signalToken: UInt64 { 0 }
+    /// Listeners have tokens from here on, connections their numbers.
+    private static var listenerToken: UInt64 { 1 << 32 }
+    private static var tickInterval: Int64 { 50_000_000 }
+    /// How long the peer's close is awaited.
+    static var closePatience: Int64 { 2_000_000_000 }
+    private static var shutdownNotice: Int64 { 5_000_000_000 }
+
+    init(options: ServerOptions, source: consuming Source) throws(ReplayerError) {
+        let tls = try TLSContext(options.certificate)
+        let truth = try GroundTruth(path: options.groundTruth)
+        let listeners = try Listeners(options.listen)
+        let signals = try OwnedDescriptor(ck_signal_fd(), "signalfd")
+        let epoll = try OwnedDescriptor(ck_epoll_create(), "epoll")
+        ck_epoll_add(epoll.raw, signals.raw, UInt32(CK_READ), Self.signalToken)
+        for (index, descriptor) in listeners.descriptors.enumerated() {
+            ck_epoll_add(epoll.raw, descriptor, UInt32(CK_READ), Self.listenerToken + UInt64(index))
+        }
+        self.options = options
+        registry = StreamRegistry(names: source.streamNames)
+        self.source = source
+        pacer = Pacer(options.pacing)
+        self.tls = tls
+        self.truth = truth
+        self.listeners = listeners
+        self.signals = signals
+        self.epoll = epoll
+    }
+
+    deinit { received.deallocate() }
+
+    /// The line that says where the server is.
+    var announcement: String {
+        let scheme = options.certificate == nil ? "ws" : "wss"
+        let url = "\(scheme)://\(options.listen.clientHost):\(listeners.port)"
+        let authority = options.certificate?.authority.map { ControlGrammar.quoted($0) } ?? "null"
+        return "{\"listening\":\"\(url)\",\"certificateAuthority\":\(authority),"
+            + "\"streams\":\(registry.streamCount),\"frames\":\(source.frameCount)}"
+    }
+
+    /// Serves until a signal or, where the options say so, the end of the feed.
+    mutating func run() throws(ReplayerError) {
+        var events = [ck_event](repeating: ck_event(), count: 256)
+        while true {
+            let now = ck_monotonic_nanos()
+            let count = ck_epoll_wait(epoll.raw, &events, Int32(events.count), patience(now))
+            for index in 0..<max(0, Int(count)) { handle(events[index]) }
+            let after = ck_monotonic_nanos()
+            if after >= nextTick { tick(after) }
+            pump(after)
+            flushDirty(after)
+            if let failure = truth.failure { throw failure }
+            if isStopping, connections.isEmpty || after > stopDeadline { break }
+        }
+        truth.flush()
+        if let failure = truth.failure { throw failure }
+    }
+
+    /// How long to wait for events, ns.
+    private func patience(_ now: Int64) -> Int64 {
+        if options.spins, began != nil, ended == nil { return 0 }
+        let tick = max(0, nextTick - now)
+        guard canPump else {
+            return connections.isEmpty && !isStopping && ended == nil ? 1_000_000_000 : tick
+        }
+        return min(tick, max(0, nextDue - now))
+    }
+
+    private mutating func handle(_ event: ck_event) {
+        switch event.token {
+        case Self.signalToken: handleSignal()
+        case Self.listenerToken...: accept(listeners.descriptors[Int(event.token - Self.listenerToken)])
+        default:
+            guard let connection = connections[Int(event.token)] else { return }
+            if event.events & UInt32(CK_WRITE) != 0 { markDirty(connection) }
+            if event.events & UInt32(CK_READ | CK_HANGUP) != 0 { receive(connection) }
+            if connection.phase == .dead { drop(connection) }
+        }
+    }
+
+    private mutating func handleSignal() {
+        while true {
+            let signal = ck_signal_next(signals.raw)
+            if signal == 0 { return }
+            if signal == SIGHUP { continue }
+            if isStopping, stopDeadline < .max {
+                stopDeadline = 0
+                continue
+            }
+            stop(code: 1001, patience: 1_000_000_000)
+        }
+    }
+
+    /// Closes all connections and ends the loop when they are gone.
+    private mutating func stop(code: UInt16, patience: Int64) {
+        let now = ck_monotonic_nanos()
+        if ended == nil { ended = now }
+        isStopping = true
+        stopDeadline = now + patience
+        for connection in connections.values {
+            if connection.phase == .open {
+                close(connection, code: code, reason: "", now)
+            } else {
+                connection.phase = .closing(deadline: now)
+            }
+            markDirty(connection)
+        }
+    }
+
+    private mutating func accept(_ listener: Int32) {
+        while true {
+            let descriptor = ck_accept(listener)
+            guard descriptor >= 0 else { return }
+            let made = Transport(
+                descriptor: descriptor, context: tls.raw, recordsAreSingle: options.recordsAreSingle)
+            guard !isStopping, let transport = made else { continue }
+            accepted += 1
+            let connection = Connection(
+                number: accepted, transport: transport, phase: tls.raw == nil ? .request : .handshake,
+                framesLeft: options.closeAfterFrames)
+            guard ck_epoll_add(epoll.raw, descriptor, UInt32(CK_READ), UInt64(accepted)) == 0 else {
+                continue
+            }
+            connections[accepted] = connection
+        }
+    }
+
+    private mutating func receive(_ connection: Connection) {
+        if connection.phase == .handshake {
+            switch connection.transport.handshake() {
+            case .done: connection.phase = .request
+            case .waiting: return
+            case .failed(let text):
+                report("connection \(connection.number): TLS handshake failed: \(text)")
+                connection.phase = .dead
+                return
+            }
+        }
+        while true {
+            switch connection.transport.receive(received) {
+            case .bytes(let count):
+                take(connection, UnsafeRawBufferPointer(rebasing: received[..<count]))
+                if connection.phase == .dead { return }
+            case .nothing: return
+            case .end, .failed:
+                connection.phase = .dead
+                return
+            }
+        }
+    }
+
+    /// Closes the socket and forgets the connection.
+    mutating func drop(_ connection: Connection) {
+        guard connections.removeValue(forKey: connection.number) != nil else { return }
+        unsubscribeAll(connection)
+        if connection.isBlocked { blockedConnections -= 1 }
+        ck_epoll_remove(epoll.raw, connection.transport.descriptor)
+    }
+
+    private mutating func tick(_ now: Int64) {
+        nextTick = now + Self.tickInterval
+        for connection in connections.values {
+            switch connection.phase {
+            case .closing(let deadline) where now > deadline:
+                connection.phase = .dead
+                drop(connection)
+            case .open:
+                ping(connection, now)
+            default: break
+            }
+        }
+        if let began {
+            if let duration = options.duration, ended == nil, now - began >= duration { endFeed(now) }
+            if let after = options.serverShutdownAfter, now - began >= after {
+                announceShutdown(now, began + after)
+            }
+        }
+        if ended != nil, options.exitWhenDone, !isStopping, connections.values.allSatisfy(\.isFlushed) {
+            stop(code: 1000, patience: 5_000_000_000)
+        }
+        if !options.isQuiet {
+            progress.tell(now, totals, connections: connections.count, streams: subscribedStreams)
+        }
+    }
+
+    private mutating func ping(_ connection: Connection, _ now: Int64) {
+        if connection.pings.isOverdue(now: now, patience: options.pongPatience) {
+            close(connection, code: 1008, reason: "Pong timeout", now)
+        } else if now >= connection.pings.due {
+            let payload = Array(String(ck_realtime_nanos() / 1_000_000).utf8)
+            connection.send(.ping, payload)
+            connection.pings.sent(payload, now: now, interval: options.pingInterval)
+        } else {
+            return
+        }
+        markDirty(connection)
+    }
+
+    /// Tells everybody once that the server goes down, and closes the connections some seconds later.
+    private mutating func announceShutdown(_ now: Int64, _ announced: Int64) {
+        if !hasAnnouncedShutdown {
+            hasAnnouncedShutdown = true
+            let event = "{\"e\":\"serverShutdown\",\"E\":\(ck_realtime_nanos() / 1_000_000)}"
+            for connection in connections.values where connection.phase == .open {
+                let isCombined = connection.outbox.pointee.isCombined
+                connection.send(
+                    text: isCombined ? "{\"stream\":\"!serverShutdown\",\"data\":\(event)}" : event)
+                connection.closesAt = now + Self.shutdownNotice
+                markDirty(connection)
+            }
+        }
+        for connection in connections.values where connection.phase == .open && now >= connection.closesAt {
+            close(connection, code: 1001, reason: "", now)
+            markDirty(connection)
+        }
+    }
+}
+
+/// What was done, for the summary.
+struct ServerTotals {
+    var framesSent = 0
+    var bytesSent = 0
+    var connections = 0
+}
+
+/// A line for people every few seconds.
+struct ProgressReport {
+    private var last: (time: Int64, frames: Int) = (0, 0)
+
+    mutating func tell(_ now: Int64, _ totals: ServerTotals, connections: Int, streams: Int) {
+        if last.time == 0 { last.time = now }
+        let elapsed = now - last.time
+        guard elapsed >= 5_000_000_000 else { return }
+        let rate = Double(totals.framesSent - last.frames) * 1e9 / Double(elapsed)
+        let changed = totals.framesSent != last.frames
+        last = (now, totals.framesSent)
+        guard changed else { return }
+        report(
+            "\(totals.framesSent) frames sent, \(Int(rate.rounded())) a second; \(connections) connections, \(streams) streams"
+        )
+    }
+}
+
+/// A C text that need not fill its buffer.
+func readText(_ bytes: UnsafeBufferPointer<CChar>) -> String {
+    String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -1,0 +1,58 @@
+/// How the server behaves. Times in ns.
+struct ServerOptions {
+    var listen: ListenAddress
+    var certificate: CertificateFiles?
+    var pacing: Pacing
+    var recordsAreSingle = false
+    var startAfterStreams = 1
+    var exitWhenDone = false
+    var duration: Int64?
+    var messages = Int.max
+    var pingInterval: Int64 = 20_000_000_000
+    var pongPatience: Int64 = 60_000_000_000
+    var spins = false
+    var errorShape = ErrorShape.wire
+    var groundTruth: String?
+    var injected: [InjectedFrame] = []
+    // Faults.
+    var upgradeStatus: Int?
+    var holdsHandshake = false
+    var serverShutdownAfter: Int64?
+    var closeAfterFrames = Int.max
+    var isQuiet = false
+}
+
+/// PEM files of a TLS server.
+struct CertificateFiles: Equatable {
+    /// nil where the files are somebody else's.
+    var authority: String?
+    var certificate: String
+    var key: String
+}
+
+/// Where to listen: `127.0.0.1:9443`, `[::1]:0`, `localhost:9443`.
+struct ListenAddress: Equatable {
+    var host: String
+    /// 0: the system chooses.
+    var port: UInt16
+
+    init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            return nil
+        }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = String(host.dropFirst().dropLast())
+        } else if host.contains(":") {
+            return nil
+        }
+        guard !host.isEmpty else { return nil }
+        self.host = host
+        self.port = port
+    }
+
+    /// The name that clients on this machine use and that the server's own certificate is for.
+    var clientHost: String {
+        ["127.0.0.1", "::1", "0.0.0.0", "::"].contains(host) ? "localhost" : host
+    }
+}

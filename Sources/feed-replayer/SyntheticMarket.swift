@@ -1,0 +1,234 @@
+import CKernel
+
+/// Where a synthesised market's times come from.
+enum MarketClock: Equatable {
+    /// The machine's clock.
+    case wall
+    /// A clock of its own: begins at `epoch` (ms since the epoch) and goes on by `step` ns with each frame. The same
+    /// seed, clock and subscriptions then give the same bytes.
+    case virtual(epoch: Int64, step: Double)
+}
+
+/// A synthesised spot market: seeded random walks whose klines and tickers agree with the trades.
+///
+/// A step draws what happens (a trade, or the turn of a timed stream) and where. The market moves on whoever listens;
+/// only what somebody subscribed to becomes a frame.
+struct SyntheticMarket: ~Copyable, FeedSource {
+    /// Steps without a listener before the caller gets its thread back.
+    private static let stepsMax = 4096
+
+    let streamNames: [[UInt8]]
+    var frameCount: Int { 0 }
+
+    private let symbolCount: Int
+    private let symbols: UnsafeMutablePointer<SymbolState>
+    /// Bars before the current second, for each symbol all intervals; the one of a second is not used.
+    private let bars: UnsafeMutablePointer<TradeSums>
+    private let intervals = KlineInterval.all
+    private let frames: SyntheticFrames
+    private let draws: ContiguousArray<UInt8>
+    private let clock: MarketClock
+    private var random: MarketRandom
+    private var now: Int64
+    private var emitted: Int64 = 0
+    private var subscriptions = 0
+    /// What the last step brought, sent one by one.
+    private var pending = ContiguousArray<MarketEvent>()
+    private var pendingHead = 0
+
+    init(symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock) {
+        self.clock = clock
+        random = MarketRandom(seed: seed)
+        switch clock {
+        case .wall: now = ck_realtime_nanos() / 1_000_000
+        case .virtual(let epoch, _): now = epoch
+        }
+        symbolCount = list.count
+        symbols = .allocate(capacity: max(1, list.count))
+        bars = .allocate(capacity: max(1, list.count * intervals.count))
+        for (number, symbol) in list.enumerated() {
+            (symbols + number).initialize(to: SymbolState(symbol, number: number, now: now))
+            (bars + number * intervals.count).initialize(
+                repeating: TradeSums(price: symbol.firstPrice), count: intervals.count)
+        }
+        frames = SyntheticFrames(symbols: list)
+        streamNames = frames.streamNames
+        draws = SyntheticMarket.drawTable(mix)
+        pending.reserveCapacity(256)
+    }
+
+    deinit {
+        symbols.deallocate()
+        bars.deallocate()
+    }
+
+    /// A table in which each kind stands as often as its weight says.
+    private static func drawTable(_ mix: MarketMix) -> ContiguousArray<UInt8> {
+        let total = mix.weights.reduce(0, +)
+        let size = 10_000
+        var table = ContiguousArray<UInt8>()
+        var sum = 0
+        for (kind, weight) in mix.weights.enumerated() {
+            sum += weight
+            while table.count < sum * size / total { table.append(UInt8(kind)) }
+        }
+        return table
+    }
+
+    mutating func setSubscribed(stream: Int, _ isSubscribed: Bool) {
+        let (symbol, slot) = stream.quotientAndRemainder(dividingBy: StreamKind.slotCount)
+        let bit: UInt32 = 1 << UInt32(slot)
+        let was = symbols[symbol].subscribed & bit != 0
+        if isSubscribed {
+            symbols[symbol].subscribed |= bit
+        } else {
+            symbols[symbol].subscribed &= ~bit
+        }
+        subscriptions += (isSubscribed ? 1 : 0) - (was ? 1 : 0)
+    }
+
+    mutating func nextDue() -> Int64? { nil }
+
+    mutating func next(_ frame: inout FeedFrame, now wall: Int64) -> FeedStep {
+        var steps = 0
+        while pendingHead == pending.count {
+            pending.removeAll(keepingCapacity: true)
+            pendingHead = 0
+            guard steps < (subscriptions == 0 ? 1 : SyntheticMarket.stepsMax) else { return .idle }
+            steps += 1
+            advanceClock(wall)
+            step()
+        }
+        let event = pending[pendingHead]
+        pendingHead &+= 1
+        emitted &+= 1
+        frames.write(event, symbols[event.symbol], now, &frame)
+        return .frame
+    }
+
+    private mutating func advanceClock(_ wall: Int64) {
+        switch clock {
+        // The machine's clock may be set back; the market's never goes back.
+        case .wall: now = max(now, wall / 1_000_000)
+        case .virtual(let epoch, let step): now = epoch + Int64(Double(emitted) * step / 1e6)
+        }
+    }
+}
+
+// What happens.
+extension SyntheticMarket {
+    private func wants(_ symbol: Int, _ kind: StreamKind) -> Bool {
+        symbols[symbol].subscribed & 1 << UInt32(kind.rawValue) != 0
+    }
+
+    private mutating func step() {
+        let number = random.next()
+        let drawn = draws[Int(((number & 0xFFFF_FFFF) &* UInt64(draws.count)) &>> 32)]
+        let symbol = Int(((number &>> 32) &* UInt64(symbolCount)) &>> 32)
+        switch StreamKind(rawValue: Int(drawn)) {
+        case .trade, nil: trade(symbol, fills: 1)
+        case .aggTrade: trade(symbol, fills: 1 + random.below(3))
+        case .kline: kline(symbol)
+        case .ticker: statistics(symbol, .ticker)
+        case .miniTicker: statistics(symbol, .miniTicker)
+        case .avgPrice: statistics(symbol, .avgPrice)
+        case .bookTicker:
+            symbols[symbol].moveBook(random.next())
+            if wants(symbol, .bookTicker) { pending.append(MarketEvent(symbol, .bookTicker)) }
+        }
+    }
+
+    /// One taker order: trades at one price, and the aggregate of them.
+    private mutating func trade(_ symbol: Int, fills: Int) {
+        roll(symbol)
+        let number = random.next()
+        symbols[symbol].moveBook(number)
+        let isBuyerMaker = number & 128 != 0
+        let price = isBuyerMaker ? symbols[symbol].bid : symbols[symbol].bid &+ 1
+        let typical = symbols[symbol].typicalQuantity
+        var total: UInt64 = 0
+        for _ in 0..<fills {
+            let spread = random.next()
+            // From about a sixteenth of the median up to four times it.
+            let quantity = 1 &+ (typical &* (4 &+ (spread & 63) &* ((spread &>> 6) & 3))) &>> 6
+            symbols[symbol].tradeID &+= 1
+            symbols[symbol].lastQuantity = quantity
+            symbols[symbol].lastTradeTime = now
+            symbols[symbol].second.add(
+                id: symbols[symbol].tradeID, price: price, quantity: quantity, isBuyerMaker: isBuyerMaker)
+            total &+= quantity
+            if wants(symbol, .trade) {
+                pending.append(
+                    MarketEvent(symbol, trade: symbols[symbol].tradeID, price, quantity, isBuyerMaker))
+            }
+        }
+        symbols[symbol].aggregateID &+= 1
+        if wants(symbol, .aggTrade) {
+            pending.append(
+                MarketEvent(
+                    symbol, aggregate: symbols[symbol].aggregateID, fills, last: symbols[symbol].tradeID,
+                    price,
+                    total, isBuyerMaker))
+        }
+    }
+
+    /// The turn of a stream that tells of the window; before the first trade there is nothing to tell.
+    private mutating func statistics(_ symbol: Int, _ kind: StreamKind) {
+        guard symbols[symbol].lastTradeTime > 0 else { return trade(symbol, fills: 1) }
+        roll(symbol)
+        if wants(symbol, kind) { pending.append(MarketEvent(symbol, kind)) }
+    }
+
+    /// The turn of one of the symbol's subscribed bars.
+    private mutating func kline(_ symbol: Int) {
+        roll(symbol)
+        var wanted = symbols[symbol].subscribed &>> UInt32(StreamKind.kline.rawValue)
+        guard wanted != 0 else { return }
+        for _ in 0..<random.below(wanted.nonzeroBitCount) { wanted &= wanted &- 1 }
+        let interval = wanted.trailingZeroBitCount
+        pending.append(
+            MarketEvent(
+                symbol, bar: sums(symbol, interval), interval, open: open(symbol, interval), isClosed: false))
+    }
+
+    private func open(_ symbol: Int, _ interval: Int) -> Int64 {
+        intervals[interval].open(symbols[symbol].secondOpen)
+    }
+
+    private func sums(_ symbol: Int, _ interval: Int) -> TradeSums {
+        guard interval > 0 else { return symbols[symbol].second }
+        var sums = bars[symbol &* intervals.count &+ interval]
+        sums.add(symbols[symbol].second)
+        return sums
+    }
+
+    /// Ends the seconds, and the bars with them, that are over by now; says so of those that are subscribed. Empty
+    /// bars are told too: bars follow each other without a hole.
+    private mutating func roll(_ symbol: Int) {
+        let current = symbols[symbol].secondOpen
+        guard now >= current &+ 1_000 else { return }
+        rollBars(symbol, from: current, to: intervals[0].open(now))
+    }
+
+    @inline(never)
+    private mutating func rollBars(_ symbol: Int, from current: Int64, to new: Int64) {
+        let subscribed = symbols[symbol].subscribed &>> UInt32(StreamKind.kline.rawValue)
+        let price = symbols[symbol].second.close
+        for interval in intervals.indices {
+            var open = intervals[interval].open(current)
+            let newOpen = intervals[interval].open(new)
+            let sums = sums(symbol, interval)
+            bars[symbol &* intervals.count &+ interval] = open == newOpen ? sums : TradeSums(price: price)
+            guard subscribed & 1 << UInt32(interval) != 0 else { continue }
+            var closing = sums
+            while open < newOpen {
+                pending.append(MarketEvent(symbol, bar: closing, interval, open: open, isClosed: true))
+                closing = TradeSums(price: price)
+                open = intervals[interval].next(open)
+            }
+        }
+        symbols[symbol].window.add(symbols[symbol].second)
+        symbols[symbol].second = TradeSums(price: price)
+        symbols[symbol].secondOpen = new
+    }
+}
