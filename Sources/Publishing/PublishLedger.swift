@@ -71,7 +71,11 @@ public final class PublishLedger: Sendable {
     /// Notes that are kept for the control plane at most.
     static let noteLimit = 64
 
+    /// While a problem lasts, changed words make a new note at most so often, ns.
+    static let noteInterval: Int64 = 1_000_000_000
+
     private struct State {
+        var lastProblemNote: Int64 = 0
         var problem: PublishProblem?
         var notes: [PublishNote] = []
     }
@@ -174,16 +178,25 @@ public final class PublishLedger: Sendable {
         published.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
     }
 
-    /// Something hinders the sink. The same text again only moves the problem's time; another one makes a note.
+    /// Something hinders the sink. The same text again only moves the problem's time; another one
+    /// makes a note, at most one a second.
     func report(problem text: String) {
         let now = ck_realtime_nanos()
         let dropped = state.withLock { state in
-            if var problem = state.problem, problem.text == text, problem.recovered == nil {
-                problem.lastSeen = now
-                state.problem = problem
+            if let problem = state.problem, problem.text == text, problem.recovered == nil {
+                state.problem?.lastSeen = now
                 return false
             }
-            state.problem = PublishProblem(text: text, since: now, lastSeen: now, recovered: nil)
+            if var problem = state.problem, problem.recovered == nil {
+                // Something else than before, within the same trouble.
+                problem.text = text
+                problem.lastSeen = now
+                state.problem = problem
+                guard now - state.lastProblemNote >= PublishLedger.noteInterval else { return false }
+            } else {
+                state.problem = PublishProblem(text: text, since: now, lastSeen: now, recovered: nil)
+            }
+            state.lastProblemNote = now
             return append(PublishNote(time: now, isProblem: true, text: text), to: &state)
         }
         if dropped { add(to: .notesDropped) }

@@ -17,6 +17,16 @@ final class BatchSource {
     private(set) var number: UInt64 = 0
     private var sequences: [Int: UInt64] = [:]
 
+    /// What was written, for comparing.
+    struct Written {
+        var route: Route
+        var header: BatchHeader
+        var data: [UInt8]
+        var slices: [EventSlice]
+    }
+
+    private(set) var log: [Written] = []
+
     struct Missing: Error {}
 
     init(bytes: Int = 4 << 20, waker: Waker? = nil) throws {
@@ -105,6 +115,7 @@ final class BatchSource {
         producer.commit(size)
         producer.publish()
         number += 1
+        log.append(Written(route: route, header: header, data: data, slices: eventMode ? slices : []))
         sequences[route.index] = header.lastSequence
         return true
     }

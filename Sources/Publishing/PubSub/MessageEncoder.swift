@@ -1,0 +1,145 @@
+import MarketData
+
+/// The few things of the protobuf encoding that publishing needs (https://protobuf.dev/programming-guides/encoding).
+enum Protobuf {
+    /// The tag of a length-delimited field with a number below 16.
+    static func tag(_ field: UInt8) -> UInt8 { field << 3 | 2 }
+
+    static func varintSize(_ value: Int) -> Int {
+        max(1, (Int.bitWidth - value.leadingZeroBitCount + 6) / 7)
+    }
+
+    /// Writes and moves `out` on.
+    static func writeVarint(_ value: Int, to out: inout UnsafeMutableRawPointer) {
+        var rest = UInt(bitPattern: value)
+        while rest >= 0x80 {
+            out.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, as: UInt8.self)
+            out += 1
+            rest >>= 7
+        }
+        out.storeBytes(of: UInt8(rest), as: UInt8.self)
+        out += 1
+    }
+
+    static func writeHead(_ field: UInt8, count: Int, to out: inout UnsafeMutableRawPointer) {
+        out.storeBytes(of: tag(field), as: UInt8.self)
+        out += 1
+        writeVarint(count, to: &out)
+    }
+
+    static func copy(_ bytes: UnsafeRawBufferPointer, to out: inout UnsafeMutableRawPointer) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        out.copyMemory(from: base, byteCount: bytes.count)
+        out += bytes.count
+    }
+
+    /// A field made once and copied often.
+    static func field(_ number: UInt8, _ content: some Collection<UInt8>) -> [UInt8] {
+        var head = [UInt8](repeating: 0, count: 11)
+        let count = content.count
+        let used = head.withUnsafeMutableBytes { bytes in
+            guard var out = bytes.baseAddress else { return 0 }
+            let start = out
+            writeHead(number, count: count, to: &out)
+            return out - start
+        }
+        return Array(head[..<used]) + content
+    }
+
+    /// An entry of PubsubMessage.attributes.
+    static func attribute(_ key: String, _ value: String) -> [UInt8] {
+        field(2, field(1, key.utf8) + field(2, value.utf8))
+    }
+}
+
+/// Writes PubsubMessages as fields of a PublishRequest.
+struct MessageEncoder: ~Copyable {
+    /// What the attributes that differ from message to message take at most: six with keys of up to 16 and values of
+    /// up to 58 bytes, and the writer's slack.
+    static let variableLimit = 512
+    private let variable: UnsafeMutableRawPointer
+    private var variableCount = 0
+    private let runID: [UInt8]
+
+    /// `runID`: the first half of each batch id.
+    init(runID: UInt64) {
+        variable = .allocate(byteCount: MessageEncoder.variableLimit, alignment: 8)
+        let digits = String(runID, radix: 16)
+        self.runID = Array((String(repeating: "0", count: 16 - digits.count) + digits + "-").utf8)
+    }
+
+    deinit { variable.deallocate() }
+
+    /// What a message takes at most: heads of four fields beside their contents.
+    static func sizeLimit(data: Int, fixed: Int, key: Int) -> Int { data + fixed + key + variableLimit + 24 }
+
+    private mutating func attribute(_ key: StaticString, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
+        let keyCount = key.utf8CodeUnitCount
+        let entry = variable + variableCount
+        let value = entry + keyCount + 6
+        let valueCount = write(value.assumingMemoryBound(to: UInt8.self))
+        // All lengths are below 128, one byte each.
+        entry.storeBytes(of: Protobuf.tag(2), as: UInt8.self)
+        entry.storeBytes(of: UInt8(keyCount + valueCount + 4), toByteOffset: 1, as: UInt8.self)
+        entry.storeBytes(of: Protobuf.tag(1), toByteOffset: 2, as: UInt8.self)
+        entry.storeBytes(of: UInt8(keyCount), toByteOffset: 3, as: UInt8.self)
+        (entry + 4).copyMemory(from: key.utf8Start, byteCount: keyCount)
+        entry.storeBytes(of: Protobuf.tag(2), toByteOffset: keyCount + 4, as: UInt8.self)
+        entry.storeBytes(of: UInt8(valueCount), toByteOffset: keyCount + 5, as: UInt8.self)
+        variableCount += keyCount + valueCount + 6
+    }
+
+    /// What one message says about itself.
+    struct Extent {
+        var count: UInt64
+        var firstSequence: UInt64
+        var lastSequence: UInt64
+        var firstEventTime: Int64
+        var lastEventTime: Int64
+        var batch: UInt64
+        /// In `event` mode, the position in the batch.
+        var index: Int?
+    }
+
+    /// Sets the attributes of the next ``write(data:fixed:key:to:)``.
+    mutating func describe(_ extent: Extent) {
+        variableCount = 0
+        attribute("count") { DigitWriter.write(extent.count, to: $0) }
+        attribute("first_sequence") { DigitWriter.write(extent.firstSequence, to: $0) }
+        attribute("last_sequence") { DigitWriter.write(extent.lastSequence, to: $0) }
+        attribute("first_event_time") { DigitWriter.write(extent.firstEventTime, to: $0) }
+        attribute("last_event_time") { DigitWriter.write(extent.lastEventTime, to: $0) }
+        let runID = runID
+        attribute("batch_id") { out in
+            runID.withUnsafeBytes { bytes in
+                if let base = bytes.baseAddress {
+                    UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: bytes.count)
+                }
+            }
+            var used = runID.count + DigitWriter.write(extent.batch, to: out + runID.count)
+            if let index = extent.index {
+                out[used] = UInt8(ascii: "-")
+                used += 1 + DigitWriter.write(UInt64(index), to: out + used + 1)
+            }
+            return used
+        }
+    }
+
+    /// No attributes but the fixed ones.
+    mutating func describeNothing() { variableCount = 0 }
+
+    /// Writes a message as field 2 of a PublishRequest and returns its size, which is at most
+    /// ``sizeLimit(data:fixed:key:)``. `fixed`: encoded attributes; `key`: the encoded ordering key field.
+    func write(data: UnsafeRawBufferPointer, fixed: [UInt8], key: [UInt8], to start: UnsafeMutableRawPointer) -> Int {
+        let content =
+            1 + Protobuf.varintSize(data.count) + data.count + fixed.count + variableCount + key.count
+        var out = start
+        Protobuf.writeHead(2, count: content, to: &out)
+        Protobuf.writeHead(1, count: data.count, to: &out)
+        Protobuf.copy(data, to: &out)
+        fixed.withUnsafeBytes { Protobuf.copy($0, to: &out) }
+        Protobuf.copy(UnsafeRawBufferPointer(start: variable, count: variableCount), to: &out)
+        key.withUnsafeBytes { Protobuf.copy($0, to: &out) }
+        return out - start
+    }
+}
