@@ -18,7 +18,8 @@ final class Emulator {
         for root in roots {
             let folder = root + "/platform/pubsub-emulator/lib"
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-            if let jar = names.filter({ $0.hasPrefix("cloud-pubsub-emulator") && $0.hasSuffix(".jar") }).max() {
+            if let jar = names.filter({ $0.hasPrefix("cloud-pubsub-emulator") && $0.hasSuffix(".jar") }).max()
+            {
                 return folder + "/" + jar
             }
         }
@@ -84,7 +85,8 @@ final class Emulator {
         defer { cc_response_free(&response) }
         let code = "content-type: application/json".withCString { header in
             cc_fetch(
-                method, "http://127.0.0.1:\(port)\(path)", [header], 1, bytes, bytes?.count ?? 0, 30_000, 0, nil,
+                method, "http://127.0.0.1:\(port)\(path)", [header], 1, bytes, bytes?.count ?? 0, 30_000, 0,
+                nil,
                 &response)
         }
         guard code == 0 else { throw Failure(description: "\(method) \(path): curl \(code)") }

@@ -32,7 +32,8 @@ import Testing
             sink.ensureTopics(topics)
             let box = PublisherStageBox(
                 PublisherStage(
-                    input: try source.takeConsumer(), routes: source.routes, sink: sink, waker: control.waker))
+                    input: try source.takeConsumer(), routes: source.routes, sink: sink, waker: control.waker)
+            )
             thread = try StageThread(control: control, idle: idle) {
                 guard let stage = box.take() else { preconditionFailure("taken twice") }
                 return stage
@@ -45,8 +46,10 @@ import Testing
                 usleep(10_000)
             }
             throw Emulator.Failure(
-                description: "\(what): not within \(seconds) s; \(ledger.problem?.text ?? "no problem known"),"
-                    + " \(ledger.batchesInFlight) batches in flight, \(ledger.eventsPublished) events published")
+                description:
+                    "\(what): not within \(seconds) s; \(ledger.problem?.text ?? "no problem known"),"
+                    + " \(ledger.batchesInFlight) batches in flight, \(ledger.eventsPublished) events published"
+            )
         }
 
         func write(_ write: () throws -> Bool) throws {
@@ -64,7 +67,8 @@ import Testing
     /// What should have arrived, from the batches that were written.
     private func expected(_ batch: BatchSource.Written) -> [(data: [UInt8], attributes: [String: String])] {
         var common = [
-            "schema": "market.\(batch.route.kind.name)/1", "type": batch.route.kind.name, "exchange": "binance",
+            "schema": "market.\(batch.route.kind.name)/1", "type": batch.route.kind.name,
+            "exchange": "binance",
             "collector": "ünit-test",
         ]
         common["symbol"] = batch.route.symbol
@@ -114,7 +118,9 @@ import Testing
 
     @Test func thousandsOfBatchesArriveExactOnceAndInOrder() throws {
         guard let emulator = try Emulator.start() else { return }
-        let topics = ["market.trade.binance.BTCUSDT", "market.kline.binance", "a-single.Event", "percent%2Fslash"]
+        let topics = [
+            "market.trade.binance.BTCUSDT", "market.kline.binance", "a-single.Event", "percent%2Fslash",
+        ]
         let publisher = try Publisher(emulator, topics: topics)
         try publisher.wait("topics") { publisher.ledger.total(.topicsPending) == 0 }
         #expect(try emulator.topics() == topics.map { "projects/test/topics/\($0)" }.sorted())
@@ -130,7 +136,9 @@ import Testing
         let odd = try source.route(topics[3], kind: .bookTicker, symbol: "A/B")
         for round in 0..<400 {
             try publisher.write { try source.write(trade, events: 1 + round % 50, compressed: true) }
-            for route in klines { try publisher.write { try source.write(route, events: 2, compressed: true) } }
+            for route in klines {
+                try publisher.write { try source.write(route, events: 2, compressed: true) }
+            }
             try publisher.write { try source.write(several, events: 3) }
             try publisher.write { try source.write(single, events: 3, eventMode: true) }
             try publisher.write { try source.write(odd, compressed: true, padding: round * 10) }
@@ -148,7 +156,9 @@ import Testing
         #expect(ledger.latency(kind: .kline).count == 400 * 13)
         #expect(ledger.total(.connections) == 1 && ledger.total(.reconnects) == 0)
         #expect(ledger.total(.retries) == 0 && ledger.total(.answersWithoutStatus) == 0)
-        #expect(ledger.requests(.ok) > 0 && PublishCode.allCases.allSatisfy { $0 == .ok || ledger.requests($0) == 0 })
+        #expect(
+            ledger.requests(.ok) > 0
+                && PublishCode.allCases.allSatisfy { $0 == .ok || ledger.requests($0) == 0 })
         #expect(ledger.isHealthy)
         publisher.stop()
         try compare(publisher, emulator, topics: topics)

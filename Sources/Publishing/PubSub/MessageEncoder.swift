@@ -130,7 +130,9 @@ struct MessageEncoder: ~Copyable {
 
     /// Writes a message as field 2 of a PublishRequest and returns its size, which is at most
     /// ``sizeLimit(data:fixed:key:)``. `fixed`: encoded attributes; `key`: the encoded ordering key field.
-    func write(data: UnsafeRawBufferPointer, fixed: [UInt8], key: [UInt8], to start: UnsafeMutableRawPointer) -> Int {
+    func write(data: UnsafeRawBufferPointer, fixed: [UInt8], key: [UInt8], to start: UnsafeMutableRawPointer)
+        -> Int
+    {
         let content =
             1 + Protobuf.varintSize(data.count) + data.count + fixed.count + variableCount + key.count
         var out = start

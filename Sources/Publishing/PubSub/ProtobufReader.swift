@@ -92,7 +92,9 @@ enum PubSubAnswer {
         var content: UnsafeRawBufferPointer?
         while let (number, value) = reader.next() {
             guard case .bytes(let bytes) = value else { continue }
-            if number == 1 { isRetryInfo = bytes.elementsEqual("type.googleapis.com/google.rpc.RetryInfo".utf8) }
+            if number == 1 {
+                isRetryInfo = bytes.elementsEqual("type.googleapis.com/google.rpc.RetryInfo".utf8)
+            }
             if number == 2 { content = bytes }
         }
         guard isRetryInfo, let content else { return nil }

@@ -37,7 +37,9 @@ public struct PubSubEndpoint: Sendable, Equatable {
         // A colon after the last bracket, if there is any, separates the port.
         let tail = rest.lastIndex(of: "]").map { rest[$0...] } ?? rest
         if let colon = tail.lastIndex(of: ":") {
-            guard let number = Int(rest[rest.index(after: colon)...]) else { throw PubSubEndpoint.error(text, source) }
+            guard let number = Int(rest[rest.index(after: colon)...]) else {
+                throw PubSubEndpoint.error(text, source)
+            }
             (host, port) = (rest[..<colon], number)
         }
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
@@ -52,7 +54,8 @@ public struct PubSubEndpoint: Sendable, Equatable {
 
     private static func error(_ text: String, _ source: String) -> PublishError {
         PublishError(
-            description: "\(source): '\(text)' is no endpoint; write host:port as in localhost:8085, or a URL as in"
+            description:
+                "\(source): '\(text)' is no endpoint; write host:port as in localhost:8085, or a URL as in"
                 + " https://pubsub.googleapis.com")
     }
 
@@ -133,7 +136,8 @@ public struct PubSubSettings: Sendable {
             }
         try check(isProject, "project '\(project)' is no project id; set sink.project as in my-project-123")
         try check(
-            !collector.isEmpty && collector.utf8.count <= 1024, "the collector's name must have 1 to 1024 bytes")
+            !collector.isEmpty && collector.utf8.count <= 1024,
+            "the collector's name must have 1 to 1024 bytes")
         try check(byteBudget >= 1 << 20, "a byte budget of \(byteBudget) is too small; give it 1 MiB or more")
         try check((1...8).contains(connections), "connections must be 1 to 8, not \(connections)")
         try check((1...100).contains(maxRequests), "requests in flight must be 1 to 100, not \(maxRequests)")

@@ -51,7 +51,8 @@ public final class PubSubSink: Sink {
         scheduler = PublishScheduler(settings: settings, ledger: ledger, seed: seed)
         for index in 0..<settings.maxRequests {
             guard let request = cc_request_new(settings.certificateAuthority, UInt(index)) else {
-                throw PublishError(description: "pubsub sink: libcurl could not be started for want of memory")
+                throw PublishError(
+                    description: "pubsub sink: libcurl could not be started for want of memory")
             }
             slots.append(Slot(request: request))
             freeSlots.append(index)
@@ -73,7 +74,9 @@ public final class PubSubSink: Sink {
         var work = 0
         if scheduler.inFlight > 0 {
             var woken: Int32 = 0
-            if cc_multi_poll(multi, -1, 0, &woken) > 0 || cc_multi_timeout(multi) == 0 { work += perform(now: now) }
+            if cc_multi_poll(multi, -1, 0, &woken) > 0 || cc_multi_timeout(multi) == 0 {
+                work += perform(now: now)
+            }
         }
         var started = 0
         while !freeSlots.isEmpty, canStart(now: now), let request = scheduler.nextRequest(now: now) {
@@ -91,7 +94,9 @@ public final class PubSubSink: Sink {
         if tokens.token() != nil { return true }
         tokenRetryAt = now + PubSubSink.tokenPause
         ledger.report(
-            problem: "pubsub sink: there are no credentials yet; see the errors of the credentials before this one")
+            problem:
+                "pubsub sink: there are no credentials yet; see the errors of the credentials before this one"
+        )
         return false
     }
 
@@ -110,7 +115,9 @@ public final class PubSubSink: Sink {
         let code = cc_request_start(
             multi, slots[index].request, work.body.baseAddress, work.body.count, limit, Int32(way),
             work.isFresh ? 1 : 0)
-        if code != 0 { end(index, RequestOutcome(.internal, text: "libcurl refused a request (\(code))"), now: now) }
+        if code != 0 {
+            end(index, RequestOutcome(.internal, text: "libcurl refused a request (\(code))"), now: now)
+        }
     }
 
     /// Sets URL and headers where they differ from those of the slot's last request.
@@ -128,7 +135,8 @@ public final class PubSubSink: Sink {
         let step = PubSubSink.timeoutStep
         let seconds = (Int(work.timeout / 1_000_000_000) + step - 1) / step * step
         let token = tokens?.token()
-        guard !slots[index].hasHeaders || slots[index].seconds != seconds || slots[index].token != token else { return }
+        guard !slots[index].hasHeaders || slots[index].seconds != seconds || slots[index].token != token
+        else { return }
         var lines = [
             "content-type: application/grpc", "te: trailers", "user-agent: exchange-collector",
             "grpc-timeout: \(seconds)S", "accept:", "expect:",
@@ -160,7 +168,8 @@ public final class PubSubSink: Sink {
             let index = cc_multi_next_done(multi)
             guard index >= 0 else { return done }
             done += 1
-            guard let work = slots[index].work, let result = cc_request_result(slots[index].request)?.pointee else {
+            guard let work = slots[index].work, let result = cc_request_result(slots[index].request)?.pointee
+            else {
                 continue
             }
             ledger.add(Int(result.new_connections), to: .connections)

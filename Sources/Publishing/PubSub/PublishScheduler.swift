@@ -147,7 +147,9 @@ final class PublishScheduler {
         let bound =
             batch.data.count
             + messages * MessageEncoder.sizeLimit(data: 0, fixed: fixed.count, key: lane.keyField.count)
-        guard pool.inUse == 0 || pool.inUse + BufferPool.size(bound) <= settings.byteBudget else { return .full }
+        guard pool.inUse == 0 || pool.inUse + BufferPool.size(bound) <= settings.byteBudget else {
+            return .full
+        }
 
         let receipt = BatchReceipt(batch)
         ledger.take(receipt)
@@ -176,7 +178,8 @@ final class PublishScheduler {
             encoder.describe(
                 MessageEncoder.Extent(
                     count: 1, firstSequence: slice.sequence, lastSequence: slice.sequence,
-                    firstEventTime: slice.eventTime, lastEventTime: slice.eventTime, batch: batch.header.number,
+                    firstEventTime: slice.eventTime, lastEventTime: slice.eventTime,
+                    batch: batch.header.number,
                     index: index))
             let next = append(batch.event(index), to: lane, fixed: fixed)
             if let parcel, parcel !== next {
@@ -255,7 +258,8 @@ final class PublishScheduler {
     }
 
     private func nextCreate(now: Int64) -> Request? {
-        guard creating < PublishScheduler.createLimit, now >= nextCreateAt, let topic = missing.popFirst() else {
+        guard creating < PublishScheduler.createLimit, now >= nextCreateAt, let topic = missing.popFirst()
+        else {
             return nil
         }
         topic.state = .creating
@@ -278,7 +282,9 @@ final class PublishScheduler {
                 lane.topic.blocked.append(lane)
                 continue
             }
-            guard let parcel = lane.parcels.first, inFlight == 0 || wireBytes + parcel.end <= settings.wireBytes else {
+            guard let parcel = lane.parcels.first,
+                inFlight == 0 || wireBytes + parcel.end <= settings.wireBytes
+            else {
                 return nil
             }
             _ = ready.popFirst()
@@ -352,7 +358,8 @@ final class PublishScheduler {
         if let block = request.block { pool.give(block) }
         ledger.set(pool.inUse, at: .bytesHeld)
         if problems == 0, !linkHasProblem, outcome.code == .ok {
-            ledger.reportRecovery("pubsub sink: \(settings.endpoint.authority) takes messages again, nothing was lost")
+            ledger.reportRecovery(
+                "pubsub sink: \(settings.endpoint.authority) takes messages again, nothing was lost")
         }
     }
 
@@ -366,7 +373,8 @@ final class PublishScheduler {
             if linkFailures > 1 {
                 linkHasProblem = true
                 ledger.report(
-                    problem: "pubsub sink: \(settings.endpoint.authority): \(outcome.text); check the network and"
+                    problem:
+                        "pubsub sink: \(settings.endpoint.authority): \(outcome.text); check the network and"
                         + " sink.endpoint or PUBSUB_EMULATOR_HOST; the batches are kept and tried again")
             }
             link = .draining
@@ -435,7 +443,8 @@ final class PublishScheduler {
         }
         topic.failures += 1
         ledger.add(to: .retries)
-        if !outcome.code.isTransient || (topic.failures >= PublishScheduler.patience && !outcome.isLinkFault) {
+        if !outcome.code.isTransient || (topic.failures >= PublishScheduler.patience && !outcome.isLinkFault)
+        {
             if !topic.hasProblem { problems += 1 }
             topic.hasProblem = true
             report("creating \(topic.name)", outcome)
@@ -456,7 +465,8 @@ final class PublishScheduler {
     private func report(_ action: String, _ outcome: RequestOutcome) {
         let words = outcome.text.isEmpty ? "" : " (\(outcome.text))"
         ledger.report(
-            problem: "pubsub sink: \(action): \(outcome.code.name)\(words); \(remedy(outcome.code)); the batches are"
+            problem:
+                "pubsub sink: \(action): \(outcome.code.name)\(words); \(remedy(outcome.code)); the batches are"
                 + " kept and tried again")
     }
 
@@ -468,7 +478,8 @@ final class PublishScheduler {
                 + " project \(settings.project)"
         case .unauthenticated: "check GOOGLE_APPLICATION_CREDENTIALS or the workload identity, and the clock"
         case .resourceExhausted: "raise the project's Pub/Sub quota or publish less"
-        case .invalidArgument: "the service refuses the messages as they are: check the topic's schema and its name"
+        case .invalidArgument:
+            "the service refuses the messages as they are: check the topic's schema and its name"
         case .failedPrecondition: "check the topic's storage policy, schema and encryption key"
         case .unimplemented: "check that sink.endpoint is a Pub/Sub service"
         default: "check the state of the Pub/Sub service"

@@ -31,7 +31,9 @@ struct RequestOutcome: Equatable {
         guard result.http_version == 2 else {
             self.init(
                 .unavailable, isLinkFault: true,
-                text: "the answer came over HTTP/1 (status \(result.http_status)); the endpoint speaks no HTTP/2")
+                text:
+                    "the answer came over HTTP/1 (status \(result.http_status)); the endpoint speaks no HTTP/2"
+            )
             return
         }
         if result.grpc_status >= 0 {
@@ -52,7 +54,8 @@ struct RequestOutcome: Equatable {
         // libcurl 7.88.1 loses the last stream's trailers on a GOAWAY. A unary server sends a message only on OK, so
         // a whole answer with an id for each message is as good as the status.
         let answer = UnsafeRawBufferPointer(start: result.response, count: result.response_size)
-        let isWhole = messages.map { PubSubAnswer.messageIDs(answer) == $0 } ?? (PubSubAnswer.messageIDs(answer) != nil)
+        let isWhole =
+            messages.map { PubSubAnswer.messageIDs(answer) == $0 } ?? (PubSubAnswer.messageIDs(answer) != nil)
         self.init(isWhole ? .ok : .unknown, text: isWhole ? "" : "the answer has no grpc-status")
         lacksStatus = true
     }
