@@ -140,6 +140,9 @@ struct PaceOptions: ParsableArguments {
     @Flag(help: "Close all connections and exit when the feed is over and sent.")
     var exitWhenDone = false
 
+    @Flag(help: "End as on SIGTERM when standard input ends: the parent process is gone.")
+    var exitWithStdin = false
+
     @Option(help: "The feed is over after so many seconds.")
     var duration: Double?
 
@@ -169,6 +172,7 @@ struct PaceOptions: ParsableArguments {
         options.groundTruth = groundTruth
         options.startAfterStreams = startAfterStreams
         options.exitWhenDone = exitWhenDone
+        options.exitsWithStdin = exitWithStdin
     }
 }
 

@@ -41,6 +41,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     private let received = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
 
     private static var signalToken: UInt64 { 0 }
+    private static var stdinToken: UInt64 { .max }
     /// Listeners have tokens from here on, connections their numbers.
     private static var listenerToken: UInt64 { 1 << 32 }
     private static var tickInterval: Int64 { 50_000_000 }
@@ -57,6 +58,12 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         ck_epoll_add(epoll.raw, signals.raw, UInt32(CK_READ), Self.signalToken)
         for (index, descriptor) in listeners.descriptors.enumerated() {
             ck_epoll_add(epoll.raw, descriptor, UInt32(CK_READ), Self.listenerToken + UInt64(index))
+        }
+        if options.exitsWithStdin {
+            let added = ck_epoll_add(epoll.raw, STDIN_FILENO, UInt32(CK_READ), Self.stdinToken)
+            guard added == 0 else {
+                throw .usage("--exit-with-stdin needs a pipe or a terminal as standard input")
+            }
         }
         self.options = options
         registry = StreamRegistry(names: source.streamNames)
@@ -111,7 +118,9 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     private mutating func handle(_ event: ck_event) {
         switch event.token {
         case Self.signalToken: handleSignal()
-        case Self.listenerToken...: accept(listeners.descriptors[Int(event.token - Self.listenerToken)])
+        case Self.stdinToken: readStdin()
+        case Self.listenerToken..<Self.stdinToken:
+            accept(listeners.descriptors[Int(event.token - Self.listenerToken)])
         default:
             guard let connection = connections[Int(event.token)] else { return }
             if event.events & UInt32(CK_WRITE) != 0 { markDirty(connection) }
@@ -131,6 +140,13 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             }
             stop(code: 1001, patience: 1_000_000_000)
         }
+    }
+
+    /// What comes there does not matter, its end does.
+    private mutating func readStdin() {
+        guard read(STDIN_FILENO, received.baseAddress, received.count) <= 0 else { return }
+        ck_epoll_remove(epoll.raw, STDIN_FILENO)
+        stop(code: 1001, patience: 1_000_000_000)
     }
 
     /// Closes all connections and ends the loop when they are gone.
