@@ -44,7 +44,8 @@ def subscriptions(streams) -> list[dict]:
     symbols: dict[tuple, list[str]] = {}
     for stream in streams:
         if stream in ("!miniTicker@arr", "!ticker@arr"):
-            symbols.setdefault(("miniTicker" if "mini" in stream else "ticker",), []).append("*")
+            # A subscription of its own: "*" stands alone.
+            symbols.setdefault(("miniTicker" if "mini" in stream else "ticker", "all"), []).append("*")
             continue
         symbol, _, kind = stream.partition("@")
         if kind in TYPES:

@@ -55,7 +55,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(programs, tmp_path):
         collector = programs.collector(
             [harness.exchange(
                 replayer.endpoint, replayer.authority, [{"type": "trade", "symbols": replayer.symbols}])],
-            {"type": "file", "path": str(disk / "out"), "rotateBytes": "16KiB"},
+            {"type": "file", "path": str(disk / "out")},
             batching={"maxDelay": "20ms", "compression": "none"})
         told = collector.wait_for(r"(?i).*(no space left|disk is full|ENOSPC).*", 60).group()
         assert str(disk) in told, f"the message does not name the place: {told}"
