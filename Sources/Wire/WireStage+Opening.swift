@@ -132,10 +132,14 @@ extension WireStage {
                 return
             default:
                 let why = connection.pointee.transport?.errorText ?? ""
+                // OpenSSL's words for a first record that is no TLS.
+                let remedy =
+                    why.contains("wrong version number") || why.contains("packet length too long")
+                    ? "likely cause: no TLS is spoken on that port; write ws:// for a plain server"
+                    : "check host name, clock and tls.certificateAuthority"
                 end(
-                    slot, .tls,
-                    "TLS with \(connection.pointee.plan.endpoint) failed: \(why); check host name, clock and"
-                        + " tls.certificateAuthority", level: .error)
+                    slot, .tls, "TLS with \(connection.pointee.plan.endpoint) failed: \(why); \(remedy)",
+                    level: .error)
                 return
             }
         }
