@@ -16,12 +16,17 @@ public final class BinanceSpotDecoder: FrameDecoder {
         market: Int, instruments: InstrumentTable, streams: [StreamPlan],
         timeUnit: BinanceAdapter.TimeUnit = .milliseconds
     ) {
+        let nanosPerUnit: Int64 = timeUnit == .microseconds ? 1_000 : 1_000_000
         reader = SpotReader(
-            streams: StreamTable(streams, market: market, instruments: instruments), instruments: instruments,
-            market: market, nanosPerUnit: timeUnit == .microseconds ? 1_000 : 1_000_000)
+            streams: StreamTable(streams, market: market, instruments: instruments),
+            layouts: LayoutTable(streams, market: market, instruments: instruments), instruments: instruments,
+            market: market, nanosPerUnit: nanosPerUnit, unitsMax: Int64.max / nanosPerUnit)
     }
 
-    deinit { reader.streams.free() }
+    deinit {
+        reader.streams.free()
+        reader.layouts.free()
+    }
 
     /// See ``FrameDecoder/decode(_:from:into:)``.
     public func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
@@ -34,7 +39,7 @@ public final class BinanceSpotDecoder: FrameDecoder {
             let frame = run.frame(index)
             if slice.isBinary {
                 events.deadLetter(frame, reason: .unknownShape, offset: 0, kind: nil)
-            } else {
+            } else if !reader.speculate(frame, into: &events) {
                 reader.read(frame, into: &events)
             }
             index &+= 1
@@ -46,11 +51,15 @@ public final class BinanceSpotDecoder: FrameDecoder {
 /// What reading a frame needs, as a value: loops over it touch no class.
 struct SpotReader {
     let streams: StreamTable
+    let layouts: LayoutTable
     let instruments: InstrumentTable
     let market: Int
     let nanosPerUnit: Int64
+    /// The latest time whose nanoseconds fit 64 bits.
+    let unitsMax: Int64
 
-    /// One frame. Room for all that it can become has been asked for.
+    /// One frame, however it is written. Room for all that it can become has been asked for.
+    @inline(never)
     func read(_ frame: UnsafeRawBufferPointer, into events: inout EventWriter) {
         guard var cursor = JSONCursor(frame) else {
             return events.deadLetter(frame, reason: .malformed, offset: 0, kind: nil)

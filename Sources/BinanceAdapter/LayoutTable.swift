@@ -1,0 +1,184 @@
+import ByteScanning
+import ExchangeAdapter
+import MarketData
+
+/// How a stream's frames are written as long as the exchange changes nothing: everything in them up to the first
+/// value that changes, and what stands between some of the values, in whole cache lines.
+struct StreamLayout: BitwiseCopyable {
+    /// `{"stream":"btcusdt@trade","data":{"e":"trade","E":`
+    static var prefixMax: Int { 80 }
+    /// `,"s":"BTCUSDT","t":`
+    static var middleMax: Int { 48 }
+    /// Bytes of a layout: prefix, middle, second middle, and this struct.
+    static var stride: Int { 192 }
+    static var middleOffset: Int { prefixMax }
+    static var secondOffset: Int { prefixMax + middleMax }
+    static var valuesOffset: Int { prefixMax + 2 * middleMax }
+
+    var instrument: UInt32
+    var kind: EventKind
+    var variant: UInt8
+    var prefixLength: UInt8
+    var middleLength: UInt8
+    var secondLength: UInt8
+}
+
+/// The layouts of the subscribed streams, found by a frame's bytes 11…34: the stream's name, and what follows it
+/// where it is shorter. Raw memory, so that reading it costs neither retains nor exclusivity checks; whoever makes it
+/// must ``free()`` it.
+struct LayoutTable: BitwiseCopyable {
+    private let layouts: UnsafeMutableRawPointer
+    private let buckets: UnsafeMutablePointer<UInt32>
+    /// 80 bytes of ones, then 80 of zeros: the mask of n bytes begins n before the middle.
+    private let masks: UnsafeMutableRawPointer
+    private let shift: UInt64
+    private let mask: Int
+
+    /// Fewer bytes are not compared at all: there is no frame so short.
+    static var frameMin: Int { 96 }
+
+    /// Layouts of those `streams` that have one. Streams whose names are longer than any that was ever seen, or hold
+    /// what would have to be escaped, have none.
+    init(_ streams: [StreamPlan], market: Int, instruments: InstrumentTable) {
+        var made: [(StreamLayout, [[UInt8]])] = []
+        for stream in streams {
+            guard let symbol = stream.symbol, let instrument = instruments.intern(symbol, market: market),
+                let parts = LayoutTable.parts(of: stream, symbol: symbol)
+            else { continue }
+            let texts = parts.map { Array($0.utf8) }
+            guard texts[0].count <= StreamLayout.prefixMax, texts[1].count <= StreamLayout.middleMax,
+                texts[2].count <= StreamLayout.middleMax
+            else { continue }
+            made.append(
+                (
+                    StreamLayout(
+                        instrument: instrument, kind: stream.kind, variant: stream.variant,
+                        prefixLength: UInt8(texts[0].count), middleLength: UInt8(texts[1].count),
+                        secondLength: UInt8(texts[2].count)), texts
+                ))
+        }
+        let bytes = max(1, made.count) * StreamLayout.stride
+        layouts = .allocate(byteCount: bytes, alignment: 64)
+        layouts.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        masks = .allocate(byteCount: 2 * StreamLayout.prefixMax, alignment: 64)
+        masks.initializeMemory(as: UInt8.self, repeating: 0, count: 2 * StreamLayout.prefixMax)
+        masks.initializeMemory(as: UInt8.self, repeating: 0xFF, count: StreamLayout.prefixMax)
+        var bits = 6
+        while 1 << bits < made.count * 4 { bits += 1 }
+        shift = UInt64(64 - bits)
+        mask = 1 << bits - 1
+        buckets = .allocate(capacity: 1 << bits)
+        buckets.initialize(repeating: 0, count: 1 << bits)
+        for (index, (values, texts)) in made.enumerated() {
+            let layout = layouts + index * StreamLayout.stride
+            for (offset, text) in zip([0, StreamLayout.middleOffset, StreamLayout.secondOffset], texts) {
+                for (position, byte) in text.enumerated() {
+                    layout.storeBytes(of: byte, toByteOffset: offset + position, as: UInt8.self)
+                }
+            }
+            layout.storeBytes(of: values, toByteOffset: StreamLayout.valuesOffset, as: StreamLayout.self)
+            var slot = slot(of: layout)
+            while buckets[slot] != 0 { slot = (slot + 1) & mask }
+            buckets[slot] = UInt32(index + 1)
+        }
+    }
+
+    /// Gives the memory back.
+    func free() {
+        layouts.deallocate()
+        buckets.deallocate()
+        masks.deallocate()
+    }
+
+    /// Prefix, middle and second middle, as the exchange documents them; nil for a kind that comes too seldom to be
+    /// worth it.
+    private static func parts(of stream: StreamPlan, symbol: String) -> [String]? {
+        let isPlain = (stream.name + symbol).utf8.allSatisfy { $0 >= 0x20 && $0 != 0x22 && $0 != 0x5C }
+        guard isPlain else { return nil }
+        let head = "{\"stream\":\"\(stream.name)\",\"data\":{"
+        let symbolPart = ",\"s\":\"\(symbol)\","
+        func parts(_ event: String, _ next: String, second: String = "") -> [String] {
+            ["\(head)\"e\":\"\(event)\",\"E\":", symbolPart + next, second]
+        }
+        switch stream.kind {
+        case .trade: return parts("trade", "\"t\":")
+        case .aggTrade: return parts("aggTrade", "\"a\":")
+        case .kline:
+            guard let interval = Interval(rawValue: stream.variant)?.name else { return nil }
+            return parts("kline", "\"k\":{\"t\":", second: "\(symbolPart)\"i\":\"\(interval)\",\"f\":")
+        case .ticker:
+            guard stream.variant == TickerWindow.hours24.rawValue else { return nil }
+            return parts("24hrTicker", "\"p\":\"")
+        case .miniTicker: return parts("24hrMiniTicker", "\"c\":\"")
+        case .bookTicker: return ["\(head)\"u\":", symbolPart + "\"b\":\"", ""]
+        case .averagePrice, .markPrice, .depth, .gap, .deadLetter: return nil
+        }
+    }
+
+    @inline(__always)
+    private func slot(of frame: UnsafeRawPointer) -> Int {
+        let name = frame + 11
+        let mixed =
+            (Word.load(name) &* 0x9E37_79B9_7F4A_7C15) ^ (Word.load(name + 8) &* 0xC2B2_AE3D_27D4_EB4F)
+            ^ (Word.load(name + 16) &* 0xFF51_AFD7_ED55_8CCD)
+        return Int(truncatingIfNeeded: ((mixed ^ mixed &>> 29) &* 0xBF58_476D_1CE4_E5B9) &>> shift)
+    }
+
+    /// The layout whose prefix the frame, of at least ``frameMin`` bytes, begins with.
+    @inline(__always)
+    func find(_ frame: UnsafeRawPointer) -> UnsafeRawPointer? {
+        var slot = slot(of: frame)
+        while true {
+            let index = buckets[slot]
+            guard index != 0 else { return nil }
+            let layout =
+                UnsafeRawPointer(layouts) + Int(truncatingIfNeeded: index &- 1) &* StreamLayout.stride
+            let length = Int(LayoutTable.values(layout).prefixLength)
+            if matches(frame, layout, length: length, pairs: StreamLayout.prefixMax / 16) { return layout }
+            slot = (slot &+ 1) & mask
+        }
+    }
+
+    @inline(__always)
+    static func values(_ layout: UnsafeRawPointer) -> StreamLayout {
+        layout.load(fromByteOffset: StreamLayout.valuesOffset, as: StreamLayout.self)
+    }
+
+    /// Takes the layout's middle.
+    @inline(__always)
+    func takeMiddle(_ text: inout ExpectedText, _ layout: UnsafeRawPointer) -> Bool {
+        let length = Int(LayoutTable.values(layout).middleLength)
+        let isSame = matches(
+            text.at, layout + StreamLayout.middleOffset, length: length, pairs: StreamLayout.middleMax / 16)
+        text.at += length
+        return isSame
+    }
+
+    /// Takes the layout's second middle.
+    @inline(__always)
+    func takeSecond(_ text: inout ExpectedText, _ layout: UnsafeRawPointer) -> Bool {
+        let length = Int(LayoutTable.values(layout).secondLength)
+        let isSame = matches(
+            text.at, layout + StreamLayout.secondOffset, length: length, pairs: StreamLayout.middleMax / 16)
+        text.at += length
+        return isSame
+    }
+
+    /// Compares as many bytes always, of which `length` count: names differ in length, and a loop over them would
+    /// end where no branch predictor expects it.
+    @inline(__always)
+    private func matches(
+        _ text: UnsafeRawPointer, _ expected: UnsafeRawPointer, length: Int, pairs: Int
+    ) -> Bool {
+        let mask = masks + (StreamLayout.prefixMax &- length)
+        var differs = SIMD2<UInt64>()
+        for index in 0..<pairs {
+            let offset = index &* 16
+            let found = (text + offset).loadUnaligned(as: SIMD2<UInt64>.self)
+            let wanted = (expected + offset).loadUnaligned(as: SIMD2<UInt64>.self)
+            let counts = (mask + offset).loadUnaligned(as: SIMD2<UInt64>.self)
+            differs |= (found ^ wanted) & counts
+        }
+        return differs[0] | differs[1] == 0
+    }
+}

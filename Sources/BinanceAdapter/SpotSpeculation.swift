@@ -1,0 +1,185 @@
+import ByteScanning
+import ExchangeAdapter
+import MarketData
+
+/// The usual frames, read by comparing them with the layout that they have had for years. Whatever is read here is
+/// what the general reading would have come to; where a frame is written in any other way, that one is asked.
+extension SpotReader {
+    /// hot: true where the frame's event was written; false where nothing was.
+    @inline(__always)
+    func speculate(_ frame: UnsafeRawBufferPointer, into events: inout EventWriter) -> Bool {
+        guard frame.count >= LayoutTable.frameMin, let start = frame.baseAddress,
+            let layout = layouts.find(start)
+        else { return false }
+        let values = LayoutTable.values(layout)
+        var text = ExpectedText(at: start + Int(values.prefixLength), end: start + frame.count)
+        switch values.kind {
+        case .trade: return takeTrade(&text, layout, &events)
+        case .aggTrade: return takeAggTrade(&text, layout, &events)
+        case .kline: return takeKline(&text, layout, &events)
+        case .ticker: return takeTicker(&text, layout, &events)
+        case .miniTicker: return takeMiniTicker(&text, layout, &events)
+        case .bookTicker: return takeBookTicker(&text, layout, &events)
+        case .averagePrice, .markPrice, .depth, .gap, .deadLetter: return false
+        }
+    }
+
+    /// A time, as ns.
+    @inline(__always)
+    private func takeTime(_ text: inout ExpectedText, _ nanos: inout Int64) -> Bool {
+        var units: Int64 = 0
+        guard text.takeTime(isLong: nanosPerUnit == 1_000, &units), units <= unitsMax else { return false }
+        nanos = units &* nanosPerUnit
+        return true
+    }
+
+    @inline(__always)
+    private func header(
+        _ layout: UnsafeRawPointer, eventTime: Int64, _ events: borrowing EventWriter
+    ) -> EventHeader {
+        let values = LayoutTable.values(layout)
+        return EventHeader(
+            kind: values.kind, variant: values.variant, instrument: values.instrument, eventTime: eventTime,
+            receivedTime: events.receivedTime)
+    }
+
+    @inline(__always)
+    private func takeTrade(
+        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+    ) -> Bool {
+        let event = events.begin(Trade.self)
+        var eventTime: Int64 = 0
+        var isMaker = false
+        var isIgnored = false
+        guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
+            text.takeInteger(&event.pointee.tradeID), text.take(Literal(",\"p\":\"")),
+            text.takeDecimal(&event.pointee.price), text.take(Literal("\",\"q\":\"")),
+            text.takeDecimal(&event.pointee.quantity), text.take(Literal("\",\"T\":")),
+            takeTime(&text, &event.pointee.tradeTime), text.take(Literal(",\"m\":")), text.takeBool(&isMaker),
+            text.take(Literal(",\"M\":")), text.takeBool(&isIgnored), text.take(Literal("}}")), text.isAtEnd
+        else { return false }
+        event.pointee.header = header(layout, eventTime: eventTime, events)
+        event.pointee.aggressor = isMaker ? .sell : .buy
+        events.end(Trade.self, kind: .trade)
+        return true
+    }
+
+    @inline(never)
+    private func takeAggTrade(
+        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+    ) -> Bool {
+        let event = events.begin(AggTrade.self)
+        var eventTime: Int64 = 0
+        var isMaker = false
+        var isIgnored = false
+        guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
+            text.takeInteger(&event.pointee.aggregateID), text.take(Literal(",\"p\":\"")),
+            text.takeDecimal(&event.pointee.price), text.take(Literal("\",\"q\":\"")),
+            text.takeDecimal(&event.pointee.quantity), text.take(Literal("\",\"f\":")),
+            text.takeInteger(&event.pointee.firstTradeID), text.take(Literal(",\"l\":")),
+            text.takeInteger(&event.pointee.lastTradeID), text.take(Literal(",\"T\":")),
+            takeTime(&text, &event.pointee.tradeTime), text.take(Literal(",\"m\":")), text.takeBool(&isMaker),
+            text.take(Literal(",\"M\":")), text.takeBool(&isIgnored), text.take(Literal("}}")), text.isAtEnd
+        else { return false }
+        event.pointee.header = header(layout, eventTime: eventTime, events)
+        event.pointee.aggressor = isMaker ? .sell : .buy
+        events.end(AggTrade.self, kind: .aggTrade)
+        return true
+    }
+
+    @inline(never)
+    private func takeKline(
+        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+    ) -> Bool {
+        let event = events.begin(Kline.self)
+        var eventTime: Int64 = 0
+        guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
+            takeTime(&text, &event.pointee.openTime), text.take(Literal(",\"T\":")),
+            takeTime(&text, &event.pointee.closeTime), layouts.takeSecond(&text, layout),
+            text.takeInteger(&event.pointee.firstTradeID), text.take(Literal(",\"L\":")),
+            text.takeInteger(&event.pointee.lastTradeID), text.take(Literal(",\"o\":\"")),
+            text.takeDecimal(&event.pointee.open), text.take(Literal("\",\"c\":\"")),
+            text.takeDecimal(&event.pointee.close), text.take(Literal("\",\"h\":\"")),
+            text.takeDecimal(&event.pointee.high), text.take(Literal("\",\"l\":\"")),
+            text.takeDecimal(&event.pointee.low), text.take(Literal("\",\"v\":\"")),
+            text.takeDecimal(&event.pointee.volume), text.take(Literal("\",\"n\":")),
+            text.takeInteger(&event.pointee.tradeCount), text.take(Literal(",\"x\":")),
+            text.takeBool(&event.pointee.isClosed), text.take(Literal(",\"q\":\"")),
+            text.takeDecimal(&event.pointee.quoteVolume), text.take(Literal("\",\"V\":\"")),
+            text.takeDecimal(&event.pointee.takerBuyVolume), text.take(Literal("\",\"Q\":\"")),
+            text.takeDecimal(&event.pointee.takerBuyQuoteVolume), text.take(Literal("\",\"B\":\"")),
+            text.skipText(), text.take(Literal("\"}}}")), text.isAtEnd
+        else { return false }
+        event.pointee.header = header(layout, eventTime: eventTime, events)
+        events.end(Kline.self, kind: .kline)
+        return true
+    }
+
+    @inline(never)
+    private func takeTicker(
+        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+    ) -> Bool {
+        let event = events.begin(Ticker.self)
+        var eventTime: Int64 = 0
+        guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
+            text.takeDecimal(&event.pointee.change), text.take(Literal("\",\"P\":\"")),
+            text.takeDecimal(&event.pointee.changePercent), text.take(Literal("\",\"w\":\"")),
+            text.takeDecimal(&event.pointee.weightedAverage), text.take(Literal("\",\"x\":\"")),
+            text.takeDecimal(&event.pointee.previousClose), text.take(Literal("\",\"c\":\"")),
+            text.takeDecimal(&event.pointee.last), text.take(Literal("\",\"Q\":\"")),
+            text.takeDecimal(&event.pointee.lastQuantity), text.take(Literal("\",\"b\":\"")),
+            text.takeDecimal(&event.pointee.bid), text.take(Literal("\",\"B\":\"")),
+            text.takeDecimal(&event.pointee.bidQuantity), text.take(Literal("\",\"a\":\"")),
+            text.takeDecimal(&event.pointee.ask), text.take(Literal("\",\"A\":\"")),
+            text.takeDecimal(&event.pointee.askQuantity), text.take(Literal("\",\"o\":\"")),
+            text.takeDecimal(&event.pointee.open), text.take(Literal("\",\"h\":\"")),
+            text.takeDecimal(&event.pointee.high), text.take(Literal("\",\"l\":\"")),
+            text.takeDecimal(&event.pointee.low), text.take(Literal("\",\"v\":\"")),
+            text.takeDecimal(&event.pointee.volume), text.take(Literal("\",\"q\":\"")),
+            text.takeDecimal(&event.pointee.quoteVolume), text.take(Literal("\",\"O\":")),
+            takeTime(&text, &event.pointee.openTime), text.take(Literal(",\"C\":")),
+            takeTime(&text, &event.pointee.closeTime), text.take(Literal(",\"F\":")),
+            text.takeInteger(&event.pointee.firstTradeID), text.take(Literal(",\"L\":")),
+            text.takeInteger(&event.pointee.lastTradeID), text.take(Literal(",\"n\":")),
+            text.takeInteger(&event.pointee.tradeCount), text.take(Literal("}}")), text.isAtEnd
+        else { return false }
+        event.pointee.header = header(layout, eventTime: eventTime, events)
+        events.end(Ticker.self, kind: .ticker)
+        return true
+    }
+
+    @inline(never)
+    private func takeMiniTicker(
+        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+    ) -> Bool {
+        let event = events.begin(MiniTicker.self)
+        var eventTime: Int64 = 0
+        guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
+            text.takeDecimal(&event.pointee.last), text.take(Literal("\",\"o\":\"")),
+            text.takeDecimal(&event.pointee.open), text.take(Literal("\",\"h\":\"")),
+            text.takeDecimal(&event.pointee.high), text.take(Literal("\",\"l\":\"")),
+            text.takeDecimal(&event.pointee.low), text.take(Literal("\",\"v\":\"")),
+            text.takeDecimal(&event.pointee.volume), text.take(Literal("\",\"q\":\"")),
+            text.takeDecimal(&event.pointee.quoteVolume), text.take(Literal("\"}}")), text.isAtEnd
+        else { return false }
+        event.pointee.header = header(layout, eventTime: eventTime, events)
+        events.end(MiniTicker.self, kind: .miniTicker)
+        return true
+    }
+
+    @inline(never)
+    private func takeBookTicker(
+        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+    ) -> Bool {
+        let event = events.begin(BookTicker.self)
+        guard text.takeInteger(&event.pointee.updateID), layouts.takeMiddle(&text, layout),
+            text.takeDecimal(&event.pointee.bid), text.take(Literal("\",\"B\":\"")),
+            text.takeDecimal(&event.pointee.bidQuantity), text.take(Literal("\",\"a\":\"")),
+            text.takeDecimal(&event.pointee.ask), text.take(Literal("\",\"A\":\"")),
+            text.takeDecimal(&event.pointee.askQuantity), text.take(Literal("\"}}")), text.isAtEnd
+        else { return false }
+        event.pointee.header = header(layout, eventTime: absentInteger, events)
+        events.end(BookTicker.self, kind: .bookTicker)
+        return true
+    }
+}

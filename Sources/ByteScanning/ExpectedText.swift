@@ -1,0 +1,146 @@
+import MarketData
+
+/// Up to eight bytes that are expected to stand somewhere.
+@frozen public struct Literal: BitwiseCopyable {
+    @usableFromInline let word: UInt64
+    @usableFromInline let mask: UInt64
+    @usableFromInline let count: Int
+
+    /// One to eight bytes; more are left off.
+    @inlinable @inline(__always) public init(_ text: StaticString) {
+        count = min(8, text.utf8CodeUnitCount)
+        var word: UInt64 = 0
+        for index in 0..<count { word |= UInt64(text.utf8Start[index]) &<< UInt64(index &* 8) }
+        self.word = word
+        mask = count == 8 ? .max : (1 &<< UInt64(count &* 8)) &- 1
+    }
+}
+
+/// JSON text that is expected to be written in one known way, without white space, in a known order of keys: it is
+/// compared rather than scanned.
+///
+/// Whatever is taken is what ``JSONCursor`` would have read there; where anything is not as expected the answer is
+/// false (or absence), and the text must be read anew with a cursor. As there, ``JSONCursor/slack`` bytes behind the
+/// end must be mapped. Nothing is believed before ``isAtEnd``, or a cursor, has said that the end was not crossed.
+@frozen public struct ExpectedText: BitwiseCopyable {
+    /// The next byte.
+    public var at: UnsafeRawPointer
+    /// Behind the last byte.
+    public let end: UnsafeRawPointer
+
+    /// Text from `at` up to `end`.
+    @inlinable @inline(__always) public init(at: UnsafeRawPointer, end: UnsafeRawPointer) {
+        self.at = at
+        self.end = end
+    }
+
+    /// Whether all of the text was taken, and nothing else.
+    @inlinable @inline(__always) public var isAtEnd: Bool { at == end }
+
+    /// These bytes.
+    @inlinable @inline(__always) public mutating func take(_ literal: Literal) -> Bool {
+        let differs = (Word.load(at) ^ literal.word) & literal.mask
+        at += literal.count
+        return differs == 0
+    }
+
+    /// `true` or `false`. Without a branch, because which of them comes cannot be predicted.
+    @inlinable @inline(__always) public mutating func takeBool(_ value: inout Bool) -> Bool {
+        let word = Word.load(at)
+        // Bit 4 tells t (0x74) from f (0x66).
+        let isTrue = (word &>> 4) & 1
+        let select = 0 &- isTrue
+        let expected: UInt64 = 0x65_736C_6166 ^ ((0x65_736C_6166 ^ 0x6575_7274) & select)
+        let mask: UInt64 = 0xFF_FFFF_FFFF ^ (0xFF_0000_0000 & select)
+        at += 5 &- Int(truncatingIfNeeded: isTrue)
+        value = isTrue != 0
+        return (word ^ expected) & mask == 0
+    }
+
+    /// A time of 13 digits (milliseconds from 2001 to 2286), or of 16 (microseconds). The following literal must
+    /// begin with no digit.
+    @inlinable @inline(__always) public mutating func takeTime(isLong: Bool, _ value: inout Int64) -> Bool {
+        guard at < end else { return false }
+        let first = Word.load(at) ^ Word.zeroDigits
+        var last = Word.load(at + 8) ^ Word.zeroDigits
+        // Moved up, five digits are a number of eight with three zeros in front.
+        if !isLong { last = last &<< 24 }
+        let others =
+            ((first &+ Word.splat(0x76)) | first | (last &+ Word.splat(0x76)) | last) & Word.splat(0x80)
+        let weight: UInt64 = isLong ? 100_000_000 : 100_000
+        value = Int64(truncatingIfNeeded: Word.value(first) &* weight &+ Word.value(last))
+        at += isLong ? 16 : 13
+        return others == 0 && first & 0xFF != 0
+    }
+
+    /// An integer. The following literal must begin with no digit.
+    @inlinable @inline(__always) public mutating func takeInteger(_ value: inout Int64) -> Bool {
+        guard at < end else { return false }
+        let (magnitude, count) = JSONCursor.digits(at)
+        guard count > 0, count < 19, count == 1 || at.load(as: UInt8.self) != UInt8(ascii: "0") else {
+            return takeAnyInteger(&value)
+        }
+        value = Int64(truncatingIfNeeded: magnitude)
+        at += count
+        return true
+    }
+
+    @usableFromInline @inline(never)
+    mutating func takeAnyInteger(_ value: inout Int64) -> Bool {
+        var cursor = JSONCursor(start: at, at: at, end: end)
+        guard let read = try? cursor.readInteger() else { return false }
+        value = read
+        at = cursor.at
+        return true
+    }
+
+    /// A decimal within a string, from behind its opening quote up to its closing one, which must be what follows.
+    @inlinable @inline(__always) public mutating func takeDecimal(_ value: inout Decimal) -> Bool {
+        guard at < end else { return false }
+        let whole = Word.load(at) ^ Word.zeroDigits
+        let wholeCount = Word.digitCount(whole)
+        // A point at once, eight digits in front of it, a sign: for the other one.
+        guard wholeCount &- 1 < 7, wholeCount > 0, wholeCount == 1 || whole & 0xFF != 0,
+            (at + wholeCount).load(as: UInt8.self) == UInt8(ascii: ".")
+        else { return takeAnyDecimal(&value) }
+        let behindPoint = at + (wholeCount &+ 1)
+        let fraction = Word.load(behindPoint) ^ Word.zeroDigits
+        let fractionCount = Word.digitCount(fraction)
+        if fractionCount == 8, behindPoint.load(fromByteOffset: 8, as: UInt8.self) == UInt8(ascii: "\"") {
+            value = Decimal(
+                magnitude: Word.value(whole, count: wholeCount) &* 100_000_000 &+ Word.value(fraction),
+                scale: 8)
+            at = behindPoint + 8
+            return true
+        }
+        guard fractionCount &- 1 < 7, fractionCount > 0 else { return takeAnyDecimal(&value) }
+        value = Decimal(
+            magnitude: Word.value(whole, count: wholeCount) &* Word.powerOfTen(fractionCount)
+                &+ Word.value(fraction, count: fractionCount), scale: fractionCount)
+        at = behindPoint + fractionCount
+        return true
+    }
+
+    @usableFromInline @inline(never)
+    mutating func takeAnyDecimal(_ value: inout Decimal) -> Bool {
+        var cursor = JSONCursor(start: at, at: at, end: end)
+        guard let read = try? cursor.readDecimalText() else { return false }
+        value = read
+        at = cursor.at
+        return true
+    }
+
+    /// A string from behind its opening quote up to its closing one, of no interest. No escapes.
+    @inlinable public mutating func skipText() -> Bool {
+        while at < end {
+            let stops = Word.stringStops(Word.load(at))
+            guard stops != 0 else {
+                at += 8
+                continue
+            }
+            at += stops.trailingZeroBitCount &>> 3
+            return at.load(as: UInt8.self) == UInt8(ascii: "\"")
+        }
+        return false
+    }
+}
