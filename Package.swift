@@ -98,7 +98,8 @@ let package = Package(
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
         .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
         .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "MarketData", "Rings"]),
+        .testTarget(name: "TelemetryTests",
+            dependencies: ["Telemetry", "MarketData", "Rings", .product(name: "Logging", package: "swift-log")]),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: ["ControlPlane", "CKernel", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire"],

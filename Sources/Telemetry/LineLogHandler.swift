@@ -25,10 +25,10 @@ public struct LineLogHandler: LogHandler {
     private let format: Format
     private let output: Output
 
-    /// containerd splits lines at 16 KiB; what is longer is cut, and says so.
-    private static let longestValue = 2_048
+    /// containerd splits lines at 16 KiB; what is longer is cut, and says so. Bytes as they are written, escaped.
     private static let longestMessage = 8_192
-    private static let mostEntries = 16
+    private static let longestMetadata = 6_144
+    private static let longestValue = 2_048
 
     /// A handler for one logger. `instance`: the collector's name, in JSON lines.
     public init(
@@ -80,13 +80,7 @@ public struct LineLogHandler: LogHandler {
 
     func line(level: Logger.Level, message: String, metadata: Logger.Metadata, time: timespec) -> String {
         let message = LineLogHandler.cut(message, to: LineLogHandler.longestMessage)
-        var pairs = metadata.sorted { $0.key < $1.key }.map { key, value in
-            (key, LineLogHandler.cut(LineLogHandler.text(value, under: key), to: LineLogHandler.longestValue))
-        }
-        if pairs.count > LineLogHandler.mostEntries {
-            let left = pairs.count - LineLogHandler.mostEntries
-            pairs = pairs.prefix(LineLogHandler.mostEntries) + [("omitted", "\(left) entries")]
-        }
+        let pairs = LineLogHandler.pairs(metadata)
         switch format {
         case .text:
             var line =
@@ -139,12 +133,43 @@ public struct LineLogHandler: LogHandler {
         }
     }
 
+    /// Entries in order, as texts, as many as there is room for.
+    private static func pairs(_ metadata: Logger.Metadata) -> [(String, String)] {
+        var room = longestMetadata
+        var pairs: [(String, String)] = []
+        for (index, (key, value)) in metadata.sorted(by: { $0.key < $1.key }).enumerated() {
+            let name = cut(key, to: 128)
+            let text = cut(text(value, under: key), to: longestValue)
+            room -= writtenBytes(name) + writtenBytes(text) + 8
+            guard room > 0 else {
+                pairs.append(("omitted", "\(metadata.count - index) entries"))
+                break
+            }
+            pairs.append((name, text))
+        }
+        return pairs
+    }
+
+    private static func writtenBytes(_ scalar: Unicode.Scalar) -> Int {
+        if scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) { return 6 }
+        if scalar.value == 0x2028 || scalar.value == 0x2029 { return 8 }
+        return scalar == "\"" || scalar == "\\" ? 2 : UTF8.width(scalar)
+    }
+
+    private static func writtenBytes(_ text: String) -> Int {
+        text.unicodeScalars.reduce(0) { $0 + writtenBytes($1) }
+    }
+
     private static func cut(_ text: String, to limit: Int) -> String {
-        guard text.utf8.count > limit else { return text }
-        var cut = text.unicodeScalars[...]
-        cut = cut.prefix(limit)
-        while cut.reduce(0, { $0 + UTF8.width($1) }) > limit { cut = cut.dropLast(max(1, cut.count / 16)) }
-        return String(String.UnicodeScalarView(cut)) + "… (\(text.utf8.count) bytes)"
+        guard text.utf8.count > limit / 6 else { return text }
+        var kept = String.UnicodeScalarView()
+        var bytes = 0
+        for scalar in text.unicodeScalars {
+            bytes += writtenBytes(scalar)
+            guard bytes <= limit else { return String(kept) + "… (\(text.utf8.count) bytes)" }
+            kept.append(scalar)
+        }
+        return text
     }
 
     /// Without control characters, so that one event stays one line and terminals obey nobody.

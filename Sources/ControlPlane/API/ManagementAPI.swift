@@ -116,11 +116,17 @@ public final class ManagementAPI: Sendable {
 struct ManagementHandler: HTTPHandler {
     let token: BearerToken?
     let snapshot: @Sendable () -> CollectorSnapshot
+    private let clock: @Sendable () -> Int64
     private let watch = ThreadWatch()
 
-    init(token: BearerToken?, snapshot: @escaping @Sendable () -> CollectorSnapshot) {
+    /// `clock`: monotonic, ns.
+    init(
+        token: BearerToken?, snapshot: @escaping @Sendable () -> CollectorSnapshot,
+        clock: @escaping @Sendable () -> Int64 = { ck_monotonic_nanos() }
+    ) {
         self.token = token
         self.snapshot = snapshot
+        self.clock = clock
     }
 
     func handleRequest(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -155,8 +161,8 @@ struct ManagementHandler: HTTPHandler {
         }
     }
 
-    private func health(_ snapshot: CollectorSnapshot) -> HTTPResponse {
-        let still = watch.look(at: snapshot.threads, time: ck_monotonic_nanos())
+    func health(_ snapshot: CollectorSnapshot) -> HTTPResponse {
+        let still = watch.look(at: snapshot.threads, time: clock())
         guard !still.isEmpty else { return json(.ok, ["status": "healthy"]) }
         let threads = still.map { "\($0.name) for \($0.nanos / 1_000_000_000) s" }.joined(separator: ", ")
         return json(
