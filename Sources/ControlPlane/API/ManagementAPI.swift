@@ -88,7 +88,7 @@ public final class ManagementAPI: Sendable {
     }
 
     /// Stops to listen and gives requests under way `seconds` to finish.
-    public func stop(within seconds: Double = 1) async {
+    public func stop(within seconds: Double = 0.2) async {
         await server.stop(timeout: seconds)
         task.cancel()
         _ = await task.result
