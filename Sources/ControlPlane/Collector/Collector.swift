@@ -99,7 +99,7 @@ public final class Collector: Sendable {
             settings.segmentBytes = configuration.sink.rotateBytes
             settings.segmentAge = Int64(configuration.sink.rotateSeconds) * 1_000_000_000
             try start(FileSink(settings: settings, ledger: ledger))
-        case .pubsub: throw CollectorError("sink.type: pubsub is not there yet")
+        case .pubsub: try start(makePubSubSink())
         }
     }
 

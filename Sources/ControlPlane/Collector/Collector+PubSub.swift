@@ -1,0 +1,55 @@
+import Batching
+import MarketData
+import Publishing
+
+extension Collector {
+    /// The Pub/Sub sink of the configuration. Topics that the streams' events will go to are asked for at once, so that
+    /// they are there before the first event.
+    func makePubSubSink() throws -> PubSubSink {
+        let sink = configuration.sink
+        var settings = PubSubSettings(
+            project: sink.project, collector: configuration.collector.name, runID: runID)
+        settings.createTopics = sink.createTopics
+        settings.byteBudget = sink.maxInFlightBytes
+        settings.connections = sink.connections
+        if let endpoint = sink.endpoint {
+            settings.endpoint = try PubSubEndpoint(endpoint, source: "sink.endpoint")
+        }
+        // Credentials are shown to nobody in clear text; the emulator takes none.
+        let isEmulator = !settings.endpoint.isSecure
+        let made = try PubSubSink(
+            settings: settings, ledger: ledger, tokens: isEmulator ? nil : try makeTokenSource())
+        if sink.createTopics { made.ensureTopics(plannedTopics()) }
+        return made
+    }
+
+    /// The topics of all streams that name their symbol. All-market streams tell theirs only as they come.
+    func plannedTopics() -> [String] {
+        let template = batchSettings.topic
+        var topics: Set<String> = []
+        var ordered: [String] = []
+        for exchange in configuration.exchanges {
+            for stream in exchange.streams {
+                guard let symbol = stream.symbol else { continue }
+                let interval: String? =
+                    switch stream.kind {
+                    case .kline: Interval(rawValue: stream.variant)?.name
+                    case .ticker: TickerWindow(rawValue: stream.variant)?.name
+                    default: nil
+                    }
+                let topic = template.renderTopicID(
+                    TopicTemplate.Values(
+                        type: stream.kind.name, exchange: exchange.exchange, symbol: symbol,
+                        interval: interval ?? "none", market: exchange.market))
+                if topics.insert(topic).inserted { ordered.append(topic) }
+            }
+        }
+        return ordered
+    }
+}
+
+extension Collector {
+    private func makeTokenSource() throws -> any TokenSource {
+        throw CollectorError("Pub/Sub needs credentials; set PUBSUB_EMULATOR_HOST to use the emulator")
+    }
+}
