@@ -62,14 +62,3 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
     /// Waits with the sink.
     public mutating func park(nanos: Int64) { sink.park(nanos: nanos, waker: waker) }
 }
-
-/// Carries a stage to the thread that will own it.
-public final class PublisherStageBox<S: Sink>: @unchecked Sendable {
-    private var stage: PublisherStage<S>?
-
-    /// Holds the stage.
-    public init(_ stage: consuming PublisherStage<S>) { self.stage = consume stage }
-
-    /// The stage; the second caller gets nil.
-    public func take() -> PublisherStage<S>? { stage.take() }
-}

@@ -172,3 +172,10 @@ final class TemporaryDirectory {
         Array(try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
     }
 }
+
+/// Carries a stage to the thread that will own it.
+final class PublisherStageBox<S: Sink>: @unchecked Sendable {
+    private var stage: PublisherStage<S>?
+    init(_ stage: consuming PublisherStage<S>) { self.stage = consume stage }
+    func take() -> PublisherStage<S>? { stage.take() }
+}
