@@ -21,6 +21,12 @@ DEAD_LETTER = re.compile(
     rb'"frame":"(?P<frame>[A-Za-z0-9+/=]*)"\}')
 
 
+def number(pattern: re.Pattern, line: bytes) -> int:
+    match = pattern.search(line)
+    assert match, f"no {pattern.pattern!r} in {line!r}"
+    return int(match.group(1))
+
+
 @dataclass
 class Message:
     """A Pub/Sub message as the subscriber got it."""
@@ -94,8 +100,8 @@ def check_lines(lines: dict[str, list[bytes]], expected: oracle.Expectation, beg
             wanted = expected.dead_letters
         for index, line in enumerate(actual):
             where = f"{topic}, event {index + 1} of {len(actual)}"
-            received = int(RECEIVED.search(line).group(1))
-            assert int(SEQUENCE.search(line).group(1)) == index + 1, f"{where}: {line}"
+            received = number(RECEIVED, line)
+            assert number(SEQUENCE, line) == index + 1, f"{where}: {line}"
             assert received_before <= received <= end, f"{where}: receivedTime {received} after {received_before}"
             received_before = received
             assert index < len(wanted), f"{where}: {len(wanted)} were expected; this is too much: {line}"
@@ -103,7 +109,9 @@ def check_lines(lines: dict[str, list[bytes]], expected: oracle.Expectation, beg
             if isinstance(want, oracle.Event):
                 line_wanted = want.line(exchange, index + 1, received)
             elif isinstance(want, oracle.GapEvent):
-                state, cause = GAP_END.search(line).groups()
+                match = GAP_END.search(line)
+                assert match, f"{where}: {line!r}"
+                state, cause = match.groups()
                 line_wanted = want.line(exchange, index + 1, received, state.decode(), cause.decode())
                 assert state in (b"open", b"repaired", b"absent", b"lost"), where
                 assert cause in (b"sequence", b"reconnect"), where

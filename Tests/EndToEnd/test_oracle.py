@@ -2,6 +2,7 @@
 
 import pytest
 
+import delivery
 import oracle
 
 
@@ -99,3 +100,27 @@ def test_gaps_follow_ids_by_kind_and_symbol():
 def test_topics_are_percent_encoded():
     assert oracle.topic("trade", "binance", "币USDT") == "market.trade.binance.%E5%B8%81USDT"
     assert oracle.topic("deadletter", "binance", None) == "market.deadletter.binance"
+
+
+def test_the_comparison_sees_what_is_lost_doubled_swapped_or_changed():
+    trade = b'{"e":"trade","E":1,"s":"A","t":%d,"p":"1.0","q":"2","T":1,"m":false}'
+    expected = oracle.expect([trade % number for number in range(1, 6)])
+    (topic,) = expected.events
+    whole = [event.line("binance", index + 1, 50 + index) for index, event in enumerate(expected.events[topic])]
+    assert delivery.check_lines({topic: whole}, expected, 0, 100) == 5
+    wrong = {
+        "lost": whole[:2] + whole[3:],
+        "lost at the end": whole[:-1],
+        "doubled": whole[:2] + whole[1:],
+        "swapped": [whole[1], whole[0], *whole[2:]],
+        "a digit": [whole[0].replace(b'"1.0"', b'"1.00"'), *whole[1:]],
+        "white space": [whole[0].replace(b":1,", b": 1,", 1), *whole[1:]],
+        "time runs back": [*whole[:4], expected.events[topic][4].line("binance", 5, 51)],
+    }
+    for lines in wrong.values():
+        with pytest.raises(AssertionError):
+            delivery.check_lines({topic: lines}, expected, 0, 100)
+    with pytest.raises(AssertionError):
+        delivery.check_lines({}, expected, 0, 100)
+    with pytest.raises(AssertionError):
+        delivery.check_lines({topic: whole, "market.depth.binance.A": [b"{}"]}, expected, 0, 100)

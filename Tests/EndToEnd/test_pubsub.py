@@ -15,17 +15,18 @@ from subscriber import Subscriber
 projects = (f"end-to-end-{number}" for number in itertools.count(1))
 
 
-def deliver(programs, emulator, frames_by_oracle, arguments, streams, during=None, sink=None, seconds=150, **more):
-    """Plays a feed through to the subscriber and compares. Returns what came, for further checks."""
+def deliver(programs, emulator, topics, arguments, streams, during=None, seconds=150, **more):
+    """Plays a feed through to the subscriber and compares. Returns what came, for further checks.
+
+    `topics`: all that there will be; their subscriptions must exist before the first message."""
     project = next(projects)
-    topics = oracle.expect(frames_by_oracle).topics()
     subscriber = Subscriber(emulator.host, project, topics)
     try:
         replayer = programs.replayer(*arguments)
         begin = time.time_ns()
         collector = programs.collector(
             [harness.exchange(replayer.endpoint, replayer.authority, feeds.subscriptions(streams))],
-            {"type": "pubsub", "project": project, **(sink or {})},
+            {"type": "pubsub", "project": project},
             environment={"PUBSUB_EMULATOR_HOST": emulator.host}, **more)
         if during:
             during(collector)
@@ -55,7 +56,8 @@ def recorded(spot_feed):
 
 def test_every_recorded_frame_arrives_exact_once_in_order(programs, emulator, recorded):
     frames, arguments, streams = recorded
-    expected, messages, metrics, collector = deliver(programs, emulator, frames, arguments, streams)
+    expected, messages, metrics, collector = deliver(
+        programs, emulator, oracle.expect(frames).topics(), arguments, streams)
     assert expected.frames == len(frames), "the replayer sent other frames than the recordings hold"
     assert not expected.dead_letters and not expected.ignored
     assert len(expected.events) > 60 and expected.gaps
@@ -85,7 +87,8 @@ def test_nothing_is_lost_or_doubled_while_the_emulator_stands_still(programs, em
         finally:
             emulator.send(signal.SIGCONT)
 
-    expected, _, _, _ = deliver(programs, emulator, frames, paced, streams, during=freeze)
+    expected, _, _, _ = deliver(
+        programs, emulator, oracle.expect(frames).topics(), paced, streams, during=freeze)
     assert expected.frames == len(frames)
 
 
@@ -99,8 +102,8 @@ def test_one_message_an_event(programs, emulator, spot_feed):
     arguments = [argument for path in chosen for argument in ("--feed", path)]
     batching = {"payload": "event", "maxDelay": "5ms"}
     expected, messages, _, _ = deliver(
-        programs, emulator, frames, [*arguments, "--pace", "max", "--start-after-streams", len(wanted)], wanted,
-        batching=batching)
+        programs, emulator, oracle.expect(frames).topics(),
+        [*arguments, "--pace", "max", "--start-after-streams", len(wanted)], wanted, batching=batching)
     assert len(messages) == expected.total
     assert {message.attributes["content_type"] for message in messages} == {"application/json"}
     assert {message.attributes["content_encoding"] for message in messages} == {"identity"}

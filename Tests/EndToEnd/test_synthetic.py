@@ -54,7 +54,7 @@ def test_odd_symbols_shapes_and_numbers(programs, emulator, odd_feed):
     streams = list(dict.fromkeys(feeds.stream_of(frame) for frame in frames))
     assert len(streams) == 4
     expected, messages, _, _ = deliver(
-        programs, emulator, frames, ["--feed", odd_feed, "--pace", "rate=2000", "--start-after-streams", 4], streams)
+        programs, emulator, oracle.expect(frames).topics(), ["--feed", odd_feed, "--pace", "rate=2000", "--start-after-streams", 4], streams)
     assert expected.total == 801  # 200 of each type, and one gap
     assert "market.trade.binance.%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT" in expected.events
     assert {message.attributes["symbol"] for message in messages} == {ODD}
