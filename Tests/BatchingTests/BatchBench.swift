@@ -56,7 +56,8 @@ final class BatchBench {
         events = try eventProducer.taken()
         batches = try batchConsumer.taken()
         stage = BatchStage(
-            settings: settings, inputs: [(eventConsumer, instruments)], output: try batchProducer.taken(), routes: routes,
+            settings: settings, inputs: [(eventConsumer, instruments)], output: try batchProducer.taken(),
+            routes: routes,
             monitor: monitor, waker: waker)
     }
 
@@ -71,7 +72,8 @@ final class BatchBench {
         let index = instruments.intern(symbol, market: 0)
         var trade = Trade(
             header: EventHeader(
-                kind: .trade, instrument: try #require(index), eventTime: id * 10, receivedTime: receivedTime))
+                kind: .trade, instrument: try #require(index), eventTime: id * 10, receivedTime: receivedTime)
+        )
         trade.tradeID = id
         trade.price = Decimal(magnitude: 123, scale: 2)
         trade.quantity = Decimal(magnitude: 5, scale: 0)
@@ -97,11 +99,13 @@ final class BatchBench {
             #expect(text.count == Int(batch.header.rawBytes))
             seen.append(
                 Seen(
-                    topic: batch.route.topic, orderingKey: batch.route.orderingKey, symbol: batch.route.symbol,
+                    topic: batch.route.topic, orderingKey: batch.route.orderingKey,
+                    symbol: batch.route.symbol,
                     header: BatchHeaderValues(
                         count: Int(batch.header.count), number: batch.header.number,
                         firstSequence: batch.header.firstSequence, lastSequence: batch.header.lastSequence,
-                        firstEventTime: batch.header.firstEventTime, lastEventTime: batch.header.lastEventTime,
+                        firstEventTime: batch.header.firstEventTime,
+                        lastEventTime: batch.header.lastEventTime,
                         isCompressed: batch.header.isCompressed),
                     lines: String(decoding: text, as: UTF8.self).split(separator: "\n").map(String.init),
                     events: batch.isEventMode

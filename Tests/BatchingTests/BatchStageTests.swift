@@ -15,7 +15,8 @@ import Testing
         #expect(closed.map(\.header.lastSequence) == [3, 6])
         #expect(closed.map(\.header.number) == [1, 2])
         #expect(closed[0].header.firstEventTime == 10 && closed[0].header.lastEventTime == 30)
-        #expect(closed[0].topic == "market.trade.binance.BTCUSDT" && closed[0].orderingKey == "binance:BTCUSDT")
+        #expect(
+            closed[0].topic == "market.trade.binance.BTCUSDT" && closed[0].orderingKey == "binance:BTCUSDT")
         #expect(closed[0].header.isCompressed)
         #expect(bench.monitor.openEventCount == 1 && bench.monitor.openBatchCount == 1)
         bench.flush()
@@ -132,7 +133,9 @@ import Testing
         var sequences: [UInt64] = []
         bench.monitor.requestFlush()
         for _ in 0..<1_000 where sequences.count < 100 {
-            for batch in try bench.take() { sequences += [batch.header.firstSequence, batch.header.lastSequence] }
+            for batch in try bench.take() {
+                sequences += [batch.header.firstSequence, batch.header.lastSequence]
+            }
             bench.work()
         }
         let expected = stride(from: 1, through: 400, by: 4).flatMap { [UInt64($0), UInt64($0 + 3)] }
@@ -153,7 +156,8 @@ import Testing
         let room = try #require(reserved)
         room.storeBytes(
             of: DeadLetter(
-                header: EventHeader(kind: .deadLetter, instrument: 0, receivedTime: 9), reason: .malformed, offset: 7,
+                header: EventHeader(kind: .deadLetter, instrument: 0, receivedTime: 9), reason: .malformed,
+                offset: 7,
                 frameLength: UInt32(frame.count)), as: DeadLetter.self)
         frame.withUnsafeBytes { bytes in
             if let base = bytes.baseAddress { (room + size).copyMemory(from: base, byteCount: bytes.count) }

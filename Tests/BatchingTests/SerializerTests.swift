@@ -102,7 +102,8 @@ import Testing
         var event = Ticker(header: header(.ticker, variant: TickerWindow.hour1.rawValue))
         event.last = d(1)
         #expect(
-            try json(event) == begin("ticker") + #""eventTime":5,"receivedTime":6,"window":"1h","last":"0.01"}"#)
+            try json(event) == begin("ticker")
+                + #""eventTime":5,"receivedTime":6,"window":"1h","last":"0.01"}"#)
     }
 
     @Test func miniTicker() throws {
@@ -137,7 +138,8 @@ import Testing
 
     @Test func gap() throws {
         let event = Gap(
-            header: header(.gap, variant: EventKind.aggTrade.rawValue, eventTime: absentInteger), firstMissing: 3,
+            header: header(.gap, variant: EventKind.aggTrade.rawValue, eventTime: absentInteger),
+            firstMissing: 3,
             lastMissing: 9, state: .open, cause: .reconnect)
         #expect(
             try json(event) == begin("gap")

@@ -15,14 +15,16 @@ import Testing
 
     @Test func topicIDsHoldOnlyWhatPubSubAllows() throws {
         let template = try TopicTemplate("market.{type}.{exchange}.{symbol}")
-        #expect(template.renderTopicID(values) == "market.kline.binance.%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT")
+        #expect(
+            template.renderTopicID(values) == "market.kline.binance.%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT")
         var pair = values
         pair.symbol = "XBT/USD"
         #expect(template.renderTopicID(pair) == "market.kline.binance.XBT%2FUSD")
     }
 
     @Test(arguments: [
-        ("a.{typ}", "unknown variable {typ}"), ("a.{type", "a { without a }"), ("a}.{type}", "a } without a {"),
+        ("a.{typ}", "unknown variable {typ}"), ("a.{type", "a { without a }"),
+        ("a}.{type}", "a } without a {"),
     ]) func saysWhatIsWrong(text: String, why: String) {
         let error = #expect(throws: TopicTemplate.Malformed.self) { try TopicTemplate(text) }
         #expect(error?.description.contains(why) == true)

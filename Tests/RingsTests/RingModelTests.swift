@@ -52,7 +52,9 @@ func take(_ box: RingConsumerBox) throws -> RingConsumer {
                 // A reservation may be larger than what is committed.
                 let kept = Int.random(in: 0...size, using: &random)
                 let bytes = (0..<kept).map { _ in UInt8.random(in: 0...255, using: &random) }
-                for (index, byte) in bytes.enumerated() { room.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
+                for (index, byte) in bytes.enumerated() {
+                    room.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+                }
                 producer.commit(kept)
                 unpublished.append(bytes)
                 used += Ring.recordSize(kept)
@@ -105,7 +107,8 @@ func take(_ box: RingConsumerBox) throws -> RingConsumer {
             let reserved = producer.reserve(size)
             let room = try #require(reserved)
             for index in 0..<size {
-                room.storeBytes(of: UInt8(truncatingIfNeeded: round &+ index), toByteOffset: index, as: UInt8.self)
+                room.storeBytes(
+                    of: UInt8(truncatingIfNeeded: round &+ index), toByteOffset: index, as: UInt8.self)
             }
             producer.commit(size)
             producer.publish()

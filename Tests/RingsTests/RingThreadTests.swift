@@ -70,7 +70,9 @@ private struct Checker: ~Copyable, Stage {
             number += 1
         }
         producer.publish()
-        while findings.count.load(ordering: .acquiring) < total, ck_monotonic_nanos() < deadline { ck_yield() }
+        while findings.count.load(ordering: .acquiring) < total, ck_monotonic_nanos() < deadline {
+            ck_yield()
+        }
         control.stop()
         thread.join()
         #expect(findings.count.load(ordering: .acquiring) == total)
@@ -82,7 +84,8 @@ private struct Checker: ~Copyable, Stage {
     /// A parked thread is woken by the very next record: no poll interval ends the wait earlier than the limit would.
     @Test func wakesAParkedThread() throws {
         let control = try StageControl(name: "parked")
-        let (producerBox, consumerBox, _) = try Ring.make(name: "wake", minimumCapacity: 4_096, waker: control.waker)
+        let (producerBox, consumerBox, _) = try Ring.make(
+            name: "wake", minimumCapacity: 4_096, waker: control.waker)
         let findings = Findings()
         let thread = try StageThread(control: control, idle: .park) {
             guard let consumer = consumerBox.take() else { preconditionFailure("taken twice") }

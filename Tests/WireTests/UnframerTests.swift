@@ -62,7 +62,8 @@ func unframe(_ stream: [UInt8], pieces: [Int], limit: Int = 1 << 20) -> [Told] {
             carry.withUnsafeMutableBytes { target in
                 var spare: UInt8 = 0
                 withUnsafeMutableBytes(of: &spare) { spare in
-                    unframer.carry(from: base, end: filled, to: target.baseAddress ?? spare.baseAddress ?? .init(base))
+                    unframer.carry(
+                        from: base, end: filled, to: target.baseAddress ?? spare.baseAddress ?? .init(base))
                 }
             }
         }
@@ -80,7 +81,9 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
     case ..<65_536: bytes += [126, UInt8(payload.count >> 8), UInt8(payload.count & 255)]
     default:
         bytes.append(127)
-        for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(payload.count >> shift & 255)) }
+        for shift in stride(from: 56, through: 0, by: -8) {
+            bytes.append(UInt8(payload.count >> shift & 255))
+        }
     }
     return bytes + payload
 }
@@ -98,7 +101,8 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
         var expected: [Told] = []
         for _ in 0..<40 {
             let isBinary = Bool.random(using: &random)
-            let size = [0, 1, 5, 125, 126, 127, 300, 65_535, 65_536, 70_000].randomElement(using: &random) ?? 0
+            let size =
+                [0, 1, 5, 125, 126, 127, 300, 65_535, 65_536, 70_000].randomElement(using: &random) ?? 0
             let payload = bytes(size, &random)
             var rest = payload[...]
             var opcode: UInt8 = isBinary ? 2 : 1
@@ -132,7 +136,8 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
     @Test func everySplit() {
         let stream =
             frame(1, Array("{\"a\":1}".utf8)) + frame(9, [1, 2]) + frame(1, [65], fin: false)
-            + frame(0, [66], fin: false) + frame(10, []) + frame(0, [67]) + frame(2, Array(repeating: 7, count: 130))
+            + frame(0, [66], fin: false) + frame(10, []) + frame(0, [67])
+            + frame(2, Array(repeating: 7, count: 130))
             + frame(8, [])
         let whole = unframe(stream, pieces: [])
         #expect(whole.count == 6)
@@ -158,6 +163,7 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
         #expect(unframe([0x81, 127, 0, 0, 0, 0, 1, 0, 0, 0], pieces: [], limit: 1 << 20) == [.failure(1009)])
         let half = [UInt8](repeating: 1, count: 60)
         #expect(unframe(frame(1, half), pieces: [], limit: 60).first == .message(half, isBinary: false))
-        #expect(unframe(frame(1, half, fin: false) + frame(0, half), pieces: [], limit: 119) == [.failure(1009)])
+        #expect(
+            unframe(frame(1, half, fin: false) + frame(0, half), pieces: [], limit: 119) == [.failure(1009)])
     }
 }

@@ -13,12 +13,16 @@ import Testing
     }()
 
     private func upgrade() throws -> Upgrade {
-        Upgrade(endpoint: try Endpoint("wss://stream.example:9443"), target: "/stream", nonce: UpgradeTests.nonce)
+        Upgrade(
+            endpoint: try Endpoint("wss://stream.example:9443"), target: "/stream", nonce: UpgradeTests.nonce)
     }
 
-    private func answer(_ changes: [String: String?] = [:], status: String = "101 Switching Protocols") -> [UInt8] {
+    private func answer(_ changes: [String: String?] = [:], status: String = "101 Switching Protocols")
+        -> [UInt8]
+    {
         var fields: [String: String?] = [
-            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "Upgrade": "websocket", "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
         ]
         for (key, value) in changes { fields[key] = value }
         var text = "HTTP/1.1 \(status)\r\n"
@@ -44,9 +48,11 @@ import Testing
 
     @Test func refusesWrongAnswers() throws {
         let wrong: [[UInt8]] = [
-            answer(["Sec-WebSocket-Accept": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="]), answer(["Sec-WebSocket-Accept": nil]),
+            answer(["Sec-WebSocket-Accept": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="]),
+            answer(["Sec-WebSocket-Accept": nil]),
             answer(["Upgrade": nil]), answer(["Connection": "close"]),
-            answer(["Sec-WebSocket-Extensions": "permessage-deflate"]), answer(["Sec-WebSocket-Protocol": "x"]),
+            answer(["Sec-WebSocket-Extensions": "permessage-deflate"]),
+            answer(["Sec-WebSocket-Protocol": "x"]),
             Array("SSH-2.0-OpenSSH\r\n\r\n".utf8), [UInt8](repeating: 65, count: Upgrade.headerLimit),
         ]
         for bytes in wrong {
@@ -73,7 +79,9 @@ import Testing
         #expect(try Endpoint("wss://[::1]:7/x/").description == "wss://[::1]:7/x")
     }
 
-    @Test(arguments: ["", "http://a", "wss://", "wss://a:0", "wss://a:99999", "wss://a b", "ws://u@h", "wss://a:x"])
+    @Test(arguments: [
+        "", "http://a", "wss://", "wss://a:0", "wss://a:99999", "wss://a b", "ws://u@h", "wss://a:x",
+    ])
     func refusesOthers(text: String) {
         #expect(throws: Endpoint.Malformed.self) { try Endpoint(text) }
     }

@@ -1,0 +1,94 @@
+import CKernel
+import Testing
+
+@testable import Rings
+@testable import Wire
+
+/// What the frame ring told.
+enum Record: Equatable {
+    case opened(generation: UInt32)
+    case closed(generation: UInt32)
+    case frame([UInt8], generation: UInt32)
+}
+
+/// An I/O stage with one slot and its resolver, moved on by hand together with a server.
+final class WireBench {
+    let server: ScriptedServer
+    let monitor = WireMonitor(slotCount: 1)
+    let commands: CommandQueue<WireCommand>
+    let ring: RingStorage
+    var stage: WireStage
+    var resolver: ResolverStage
+    var frames: RingConsumer
+    private(set) var records: [Record] = []
+    private(set) var notices: [WireNotice] = []
+    /// Receive times of the runs.
+    private(set) var times: [Int64] = []
+    /// Whether the frame ring is emptied.
+    var consumes = true
+
+    init(
+        server: ScriptedServer, host: String = "localhost", isTLS: Bool = false, context: TLSContext? = nil,
+        controlFrames: [ControlFrame] = [], ringBytes: Int = 1 << 22,
+        limits: (inout ConnectionLimits) -> Void = { _ in }
+    ) throws {
+        self.server = server
+        var plan = ConnectionPlan(
+            slot: 0, market: 0, endpoint: try Endpoint("\(isTLS ? "wss" : "ws")://\(host):\(server.port)"),
+            target: "/stream", controlFrames: controlFrames, streamCount: 1)
+        plan.limits.backoffFirstNanos = 2_000_000
+        limits(&plan.limits)
+        let waker = try Waker()
+        let mailbox = ResolverStage.Mailbox(waker: waker)
+        let (producerBox, consumerBox, ring) = try Ring.make(name: "frames", minimumCapacity: ringBytes)
+        self.ring = ring
+        commands = CommandQueue(capacity: 100)
+        guard let producer = producerBox.take() else { throw TestFailure(description: "taken twice") }
+        stage = WireStage(
+            plans: [plan], contexts: context.map { [$0] } ?? [], frames: producer, monitor: monitor,
+            commands: commands, resolver: mailbox, waker: waker)
+        resolver = ResolverStage(mailbox: mailbox, waker: waker)
+        guard let consumer = consumerBox.take() else { throw TestFailure(description: "taken twice") }
+        frames = consumer
+    }
+
+    var messages: [[UInt8]] {
+        records.compactMap { if case .frame(let bytes, _) = $0 { bytes } else { nil } }
+    }
+
+    /// One turn of everything.
+    func turn() {
+        _ = resolver.doWork()
+        _ = stage.doWork()
+        server.pump()
+        notices += monitor.notices.drain()
+        guard consumes else { return }
+        while let payload = frames.next() {
+            let run = FrameRun(payload: payload)
+            let header = run.header
+            switch header.kind {
+            case .opened: records.append(.opened(generation: header.generation))
+            case .closed: records.append(.closed(generation: header.generation))
+            case .frames:
+                times.append(header.receivedTime)
+                for index in 0..<Int(header.frameCount) {
+                    records.append(.frame(Array(run.frame(index)), generation: header.generation))
+                }
+            }
+        }
+        frames.release()
+    }
+
+    /// Turns until something holds, for twenty seconds at most.
+    func turn(until isDone: () -> Bool) throws {
+        let deadline = ck_monotonic_nanos() + 20_000_000_000
+        while !isDone() {
+            turn()
+            guard ck_monotonic_nanos() < deadline else {
+                throw TestFailure(description: "did not come about; notices: \(notices.map(\.text))")
+            }
+        }
+    }
+
+    func noticed(_ text: String) -> Bool { notices.contains { $0.text.contains(text) } }
+}
