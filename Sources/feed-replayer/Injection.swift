@@ -4,6 +4,11 @@ struct InjectedFrame: Equatable {
     var line: [UInt8]
     var bytes: [UInt8]
 
+    init(line: [UInt8], bytes: [UInt8]) {
+        self.line = line
+        self.bytes = bytes
+    }
+
     /// Largest frame that `huge:` makes.
     static let sizeLimit = 1 << 30
 

@@ -21,6 +21,12 @@ struct MarketEvent {
         self.kind = kind
     }
 
+    /// A stretch's average.
+    init(_ symbol: Int, averageOf sums: TradeSums) {
+        self.init(symbol, .avgPrice)
+        bar = sums
+    }
+
     init(_ symbol: Int, trade id: Int64, _ price: UInt64, _ quantity: UInt64, _ isBuyerMaker: Bool) {
         self.init(symbol, .trade)
         self.id = id

@@ -17,6 +17,11 @@ struct MarketMix: Equatable, ExpressibleByArgument {
 
     private init(weights: [Int]) { self.weights = weights }
 
+    var defaultValueDescription: String {
+        StreamKind.allCases.filter { weights[$0.rawValue] > 0 }.map { "\($0)=\(weights[$0.rawValue])" }
+            .joined(separator: ",")
+    }
+
     init?(argument: String) {
         weights = [Int](repeating: 0, count: StreamKind.allCases.count)
         for part in argument.split(separator: ",") {

@@ -172,7 +172,7 @@ struct PaceOptions: ParsableArguments {
         options.groundTruth = groundTruth
         options.startAfterStreams = startAfterStreams
         options.exitWhenDone = exitWhenDone
-        options.exitsWithStdin = exitWithStdin
+        if exitWithStdin { options.lifeline = 0 }
     }
 }
 

@@ -41,7 +41,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     private let received = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
 
     private static var signalToken: UInt64 { 0 }
-    private static var stdinToken: UInt64 { .max }
+    private static var lifelineToken: UInt64 { .max }
     /// Listeners have tokens from here on, connections their numbers.
     private static var listenerToken: UInt64 { 1 << 32 }
     private static var tickInterval: Int64 { 50_000_000 }
@@ -59,8 +59,8 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         for (index, descriptor) in listeners.descriptors.enumerated() {
             ck_epoll_add(epoll.raw, descriptor, UInt32(CK_READ), Self.listenerToken + UInt64(index))
         }
-        if options.exitsWithStdin {
-            let added = ck_epoll_add(epoll.raw, STDIN_FILENO, UInt32(CK_READ), Self.stdinToken)
+        if let lifeline = options.lifeline {
+            let added = ck_epoll_add(epoll.raw, lifeline, UInt32(CK_READ), Self.lifelineToken)
             guard added == 0 else {
                 throw .usage("--exit-with-stdin needs a pipe or a terminal as standard input")
             }
@@ -118,8 +118,8 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     private mutating func handle(_ event: ck_event) {
         switch event.token {
         case Self.signalToken: handleSignal()
-        case Self.stdinToken: readStdin()
-        case Self.listenerToken..<Self.stdinToken:
+        case Self.lifelineToken: readLifeline()
+        case Self.listenerToken..<Self.lifelineToken:
             accept(listeners.descriptors[Int(event.token - Self.listenerToken)])
         default:
             guard let connection = connections[Int(event.token)] else { return }
@@ -143,9 +143,12 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     }
 
     /// What comes there does not matter, its end does.
-    private mutating func readStdin() {
-        guard read(STDIN_FILENO, received.baseAddress, received.count) <= 0 else { return }
-        ck_epoll_remove(epoll.raw, STDIN_FILENO)
+    private mutating func readLifeline() {
+        guard let lifeline = options.lifeline, read(lifeline, received.baseAddress, received.count) <= 0
+        else {
+            return
+        }
+        ck_epoll_remove(epoll.raw, lifeline)
         stop(code: 1001, patience: 1_000_000_000)
     }
 
@@ -217,6 +220,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
 
     private mutating func tick(_ now: Int64) {
         nextTick = now + Self.tickInterval
+        truth.flush()
         for connection in connections.values {
             switch connection.phase {
             case .closing(let deadline) where now > deadline:

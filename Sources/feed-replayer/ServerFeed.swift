@@ -61,7 +61,9 @@ extension Server where Source: ~Copyable {
                 outbox.pointee.isDirty = true
                 dirty.append(outbox.pointee.connection)
             }
-            if outbox.pointee.count >= Self.batchBytes { isBatchFull = true }
+            if outbox.pointee.count >= Self.batchBytes || outbox.pointee.framesLeft == 0 {
+                isBatchFull = true
+            }
         }
     }
 

@@ -6,8 +6,8 @@ struct ServerOptions {
     var recordsAreSingle = false
     var startAfterStreams = 1
     var exitWhenDone = false
-    /// Ends when standard input does.
-    var exitsWithStdin = false
+    /// Ends when this descriptor does: the parent process is gone.
+    var lifeline: Int32?
     var duration: Int64?
     var messages = Int.max
     var pingInterval: Int64 = 20_000_000_000

@@ -19,8 +19,10 @@ struct SymbolState {
     /// Trades of the current second, and that second's opening time in ms.
     var second: TradeSums
     var secondOpen: Int64
-    /// Trades of the window before the current second.
+    /// Trades of the 24-hour window before the current second.
     var window: TradeSums
+    /// Opening time of the window where trades have left it, ms; 0 before.
+    var windowOpen: Int64 = 0
 
     init(_ symbol: MarketSymbol, number: Int, now: Int64) {
         priceDigits = symbol.priceDigits
@@ -43,6 +45,11 @@ struct SymbolState {
         var sums = window
         sums.add(second)
         return sums
+    }
+
+    /// When the window begins, ms: a day ago, or with the minute after the last one that left it.
+    func windowStart(_ now: Int64) -> Int64 {
+        windowOpen == 0 ? now &- MinuteHistory.day : max(windowOpen, secondOpen &- MinuteHistory.day)
     }
 
     /// Moves the book by a random number and returns where the next trade happens.

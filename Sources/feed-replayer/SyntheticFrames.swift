@@ -96,7 +96,7 @@ final class SyntheticFrames {
         case .ticker: writeTicker(&writer, state, now, name)
         case .miniTicker: writeMiniTicker(&writer, state, now, name)
         case .bookTicker: writeBook(&writer, state, name)
-        case .avgPrice: writeAverage(&writer, state, now, name)
+        case .avgPrice: writeAverage(&writer, event, state, now, name)
         }
         let payloadEnd = writer.at - scratch
         writer.put("}")
@@ -242,7 +242,7 @@ final class SyntheticFrames {
         writer.put("\",\"q\":\"")
         writer.put(day.quote, digits: state.priceDigits &+ state.quantityDigits)
         writer.put("\",\"O\":")
-        writer.put(now &- 86_400_000)
+        writer.put(state.windowStart(now))
         writer.put(",\"C\":")
         writer.put(now)
         writer.put(",\"F\":")
@@ -293,13 +293,14 @@ final class SyntheticFrames {
     }
 
     private func writeAverage(
-        _ writer: inout FrameWriter, _ state: SymbolState, _ now: Int64, _ name: UnsafeRawBufferPointer
+        _ writer: inout FrameWriter, _ event: MarketEvent, _ state: SymbolState, _ now: Int64,
+        _ name: UnsafeRawBufferPointer
     ) {
         writer.put(now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"i\":\"5m\",\"w\":\"")
-        writer.put(average(state.day, state), digits: 8)
+        writer.put(average(event.bar, state), digits: 8)
         writer.put("\",\"T\":")
         writer.put(state.lastTradeTime)
         writer.put("}")

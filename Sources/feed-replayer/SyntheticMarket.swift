@@ -25,6 +25,7 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     /// Bars before the current second, for each symbol all intervals; the one of a second is not used.
     private let bars: UnsafeMutablePointer<TradeSums>
     private let intervals = KlineInterval.all
+    private var histories: ContiguousArray<MinuteHistory>
     private let frames: SyntheticFrames
     private let draws: ContiguousArray<UInt8>
     private let clock: MarketClock
@@ -51,6 +52,7 @@ struct SyntheticMarket: ~Copyable, FeedSource {
             (bars + number * intervals.count).initialize(
                 repeating: TradeSums(price: symbol.firstPrice), count: intervals.count)
         }
+        histories = ContiguousArray(repeating: MinuteHistory(), count: list.count)
         frames = SyntheticFrames(symbols: list)
         streamNames = frames.streamNames
         draws = SyntheticMarket.drawTable(mix)
@@ -176,7 +178,14 @@ extension SyntheticMarket {
     private mutating func statistics(_ symbol: Int, _ kind: StreamKind) {
         guard symbols[symbol].lastTradeTime > 0 else { return trade(symbol, fills: 1) }
         roll(symbol)
-        if wants(symbol, kind) { pending.append(MarketEvent(symbol, kind)) }
+        guard wants(symbol, kind) else { return }
+        if kind == .avgPrice {
+            var average = histories[symbol].recent(since: now - 300_000, price: symbols[symbol].second.close)
+            average.add(sums(symbol, 1))
+            pending.append(MarketEvent(symbol, averageOf: average))
+        } else {
+            pending.append(MarketEvent(symbol, kind))
+        }
     }
 
     /// The turn of one of the symbol's subscribed bars.
@@ -219,6 +228,7 @@ extension SyntheticMarket {
             let newOpen = intervals[interval].open(new)
             let sums = sums(symbol, interval)
             bars[symbol &* intervals.count &+ interval] = open == newOpen ? sums : TradeSums(price: price)
+            if interval == 1, open != newOpen { histories[symbol].append(open, sums) }
             guard subscribed & 1 << UInt32(interval) != 0 else { continue }
             var closing = sums
             while open < newOpen {
@@ -228,6 +238,8 @@ extension SyntheticMarket {
             }
         }
         symbols[symbol].window.add(symbols[symbol].second)
+        histories[symbol].expire(
+            before: new - MinuteHistory.day, current: bars[symbol &* intervals.count &+ 1], &symbols[symbol])
         symbols[symbol].second = TradeSums(price: price)
         symbols[symbol].secondOpen = new
     }
