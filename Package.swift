@@ -104,7 +104,7 @@ let package = Package(
             name: "ControlPlaneTests",
             dependencies: ["ControlPlane", "CKernel", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire"],
             exclude: ["wrong-configurations.txt"]),
-        .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer"]),
+        .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer", "CKernel", "CTLS", "CZstd"]),
     ],
     swiftLanguageModes: [.v6]
 )
