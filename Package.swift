@@ -94,15 +94,21 @@ let package = Package(
                 "BinanceAdapter", "ExchangeAdapter", "ByteScanning", "Wire", "Rings", "MarketData", "CZstd",
                 "ReferenceJSON",
             ]),
-        .testTarget(name: "ParsingTests", dependencies: ["Parsing", "BinanceAdapter"]),
+        .testTarget(
+            name: "ParsingTests", dependencies: ["Parsing", "ExchangeAdapter", "MarketData", "Rings", "Wire"]),
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
         .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
         .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
-        .testTarget(name: "TelemetryTests",
-            dependencies: ["Telemetry", "MarketData", "Rings", .product(name: "Logging", package: "swift-log")]),
+        .testTarget(
+            name: "TelemetryTests",
+            dependencies: [
+                "Telemetry", "MarketData", "Rings", .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(
             name: "ControlPlaneTests",
-            dependencies: ["ControlPlane", "CKernel", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire"],
+            dependencies: [
+                "ControlPlane", "CKernel", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire",
+            ],
             exclude: ["wrong-configurations.txt"]),
         .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer", "CKernel", "CTLS", "CZstd"]),
     ],

@@ -70,6 +70,7 @@ public struct BatchStage: ~Copyable, Stage {
         cz_compressor_free(compressor)
     }
 
+    /// One cycle; see the type.
     public mutating func doWork() -> Int {
         isBlocked = false
         let now = ck_realtime_nanos()
@@ -285,11 +286,13 @@ public struct BatchStage: ~Copyable, Stage {
 
     // MARK: Stage
 
+    /// Whether the next cycle would find something to do.
     public mutating func hasInput() -> Bool {
         for index in 0..<inputCount where inputs[index].events.hasInput() { return !isBlocked }
         return false
     }
 
+    /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 {
         if isBlocked { return 500_000 }
         guard oldest >= 0 else { return 100_000_000 }
@@ -297,6 +300,7 @@ public struct BatchStage: ~Copyable, Stage {
         return min(max(0, due - ck_realtime_nanos()), 100_000_000)
     }
 
+    /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
 
     /// Whether nothing is open and nothing waits.

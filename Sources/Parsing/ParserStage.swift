@@ -38,6 +38,7 @@ public struct ParserStage: ~Copyable, Stage {
         self.waker = waker
     }
 
+    /// One cycle; see the type.
     public mutating func doWork() -> Int {
         isBlocked = false
         var runs = 0
@@ -86,8 +87,11 @@ public struct ParserStage: ~Copyable, Stage {
 
     // MARK: Stage
 
+    /// Whether the next cycle would find something to do.
     public mutating func hasInput() -> Bool { !isBlocked && frames.hasInput() }
     // A full event ring is looked at again soon: its consumer does not wake its producer.
+    /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 { isBlocked ? 200_000 : 100_000_000 }
+    /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
 }

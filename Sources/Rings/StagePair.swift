@@ -11,8 +11,12 @@ public struct StagePair<First: Stage & ~Copyable, Second: Stage & ~Copyable>: ~C
         self.parkMax = parkMax
     }
 
+    /// One cycle; see the type.
     public mutating func doWork() -> Int { first.doWork() + second.doWork() }
+    /// Whether the next cycle would find something to do.
     public mutating func hasInput() -> Bool { first.hasInput() || second.hasInput() }
+    /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 { min(first.parkLimit(), second.parkLimit(), parkMax) }
+    /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { first.park(nanos: nanos) }
 }

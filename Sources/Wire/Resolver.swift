@@ -28,6 +28,7 @@ public struct ResolverStage: ~Copyable, Stage {
         self.waker = waker
     }
 
+    /// One cycle; see the type.
     public mutating func doWork() -> Int {
         let requests = mailbox.requests.drain()
         for request in requests {
@@ -46,8 +47,11 @@ public struct ResolverStage: ~Copyable, Stage {
         return requests.count
     }
 
+    /// Whether the next cycle would find something to do.
     public mutating func hasInput() -> Bool { !mailbox.requests.isEmpty }
+    /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 { 1_000_000_000 }
+    /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
 }
 

@@ -64,6 +64,7 @@ public struct WireStage: ~Copyable, Stage {
         if epoll >= 0 { ck_close(epoll) }
     }
 
+    /// One cycle; see the type.
     public mutating func doWork() -> Int {
         isBlocked = false
         var work = 0
@@ -196,8 +197,10 @@ public struct WireStage: ~Copyable, Stage {
 
     // MARK: Stage
 
+    /// Whether the next cycle would find something to do.
     public mutating func hasInput() -> Bool { !commands.isEmpty || eventCount > 0 }
 
+    /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 {
         // A full ring is looked at again soon: its consumer does not wake its producer.
         if isBlocked { return 200_000 }
@@ -205,6 +208,7 @@ public struct WireStage: ~Copyable, Stage {
         return min(max(0, nextTimer - ck_monotonic_nanos()), 1_000_000_000)
     }
 
+    /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) {
         eventCount = Int(max(0, ck_epoll_wait(epoll, events, Int32(WireStage.eventLimit), nanos)))
     }

@@ -1,0 +1,168 @@
+@testable import ExchangeAdapter
+import MarketData
+import Testing
+import Wire
+
+@testable import Parsing
+@testable import Rings
+
+struct AlreadyTaken: Error {}
+
+/// Every frame is a trade whose id is its text; `!` is a shutdown, `+N` an acknowledgement, `?` is refused.
+private final class TextDecoder: FrameDecoder {
+    let instrument: UInt32
+    init(instrument: UInt32) { self.instrument = instrument }
+
+    func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
+        var done = 0
+        for index in first..<Int(run.header.frameCount) {
+            let frame = run.frame(index)
+            guard events.hasRoom(forFrameOf: frame.count) else { break }
+            done += 1
+            let text = String(decoding: frame, as: UTF8.self)
+            if text == "!" {
+                events.signals.append(.serverShutdown)
+            } else if text == "?" {
+                events.signals.append(.refused(id: 4, code: 2, text: "no"))
+            } else if text.hasPrefix("+"), let id = Int64(text.dropFirst()) {
+                events.signals.append(.acknowledged(id: id))
+            } else if let id = Int64(text) {
+                var trade = Trade(
+                    header: EventHeader(
+                        kind: .trade, instrument: instrument, receivedTime: events.receivedTime))
+                trade.tradeID = id
+                events.begin(Trade.self).initialize(to: trade)
+                events.end(Trade.self, kind: .trade)
+            } else {
+                events.deadLetter(frame, reason: .malformed, offset: 0, kind: .trade)
+            }
+        }
+        return done
+    }
+}
+
+/// A parser stage between two rings, moved on by hand.
+private final class ParserBench {
+    let counters = ParserCounters(marketCount: 1)
+    let commands = CommandQueue<WireCommand>(capacity: 100)
+    let gapNotices = CommandQueue<GapNotice>(capacity: 100)
+    var frames: RingProducer
+    var stage: ParserStage
+    var events: RingConsumer
+    let eventRing: RingStorage
+
+    init(eventRingBytes: Int = 1 << 20) throws {
+        let instruments = InstrumentTable(exchanges: ["test"], capacity: 10)
+        let instrument = try #require(instruments.intern("BTCUSDT", market: 0))
+        let (frameProducer, frameConsumer, _) = try Ring.make(name: "frames", minimumCapacity: 1 << 20)
+        let (eventProducer, eventConsumer, ring) = try Ring.make(
+            name: "events", minimumCapacity: eventRingBytes)
+        let waker = try Waker()
+        eventRing = ring
+        guard let frames = frameProducer.take() else { throw AlreadyTaken() }
+        self.frames = frames
+        guard let events = eventConsumer.take() else { throw AlreadyTaken() }
+        self.events = events
+        guard let input = frameConsumer.take() else { throw AlreadyTaken() }
+        guard let output = eventProducer.take() else { throw AlreadyTaken() }
+        stage = ParserStage(
+            frames: input,
+            events: EventWriter(
+                producer: output, counters: counters, instrumentCapacity: 10, gapNotices: gapNotices),
+            decoders: [TextDecoder(instrument: instrument)], markets: [0], commands: commands, waker: waker)
+    }
+
+    func put(_ texts: [String], generation: UInt32 = 1) throws {
+        let size = 32 + texts.reduce(0) { $0 + $1.utf8.count } + 8 + texts.count * 8
+        let reserved = frames.reserve(size)
+        let room = try #require(reserved)
+        var at = FrameRunHeader.size
+        var slices: [FrameSlice] = []
+        for text in texts {
+            slices.append(FrameSlice(offset: at, length: text.utf8.count, isBinary: false))
+            for byte in text.utf8 {
+                room.storeBytes(of: byte, toByteOffset: at, as: UInt8.self)
+                at += 1
+            }
+        }
+        let table = (at + 7) & ~7
+        for (index, slice) in slices.enumerated() {
+            room.storeBytes(of: slice, toByteOffset: table + index * 8, as: FrameSlice.self)
+        }
+        room.storeBytes(
+            of: FrameRunHeader(
+                connection: 0, generation: generation, receivedTime: 77, kind: .frames,
+                frameCount: texts.count,
+                tableOffset: table), as: FrameRunHeader.self)
+        frames.commit(table + texts.count * 8)
+        frames.publish()
+    }
+
+    /// Events as text: `trade 5`, `gap 2-4 sequence`, `deadletter`.
+    func take() -> [String] {
+        var texts: [String] = []
+        while let record = events.next() {
+            switch record.load(as: EventHeader.self).kind {
+            case .trade: texts.append("trade \(record.load(as: Trade.self).tradeID)")
+            case .gap:
+                let gap = record.load(as: Gap.self)
+                texts.append("gap \(gap.firstMissing)-\(gap.lastMissing) \(gap.cause.name)")
+            case let kind: texts.append(kind.name)
+            }
+        }
+        events.release()
+        return texts
+    }
+}
+
+@Suite struct ParserStageTests {
+    @Test func eventsComeInOrderWithGapsSaid() throws {
+        let bench = try ParserBench()
+        try bench.put(["1", "2", "5", "x"])
+        try bench.put(["8"], generation: 2)
+        while bench.stage.doWork() > 0 {}
+        #expect(
+            bench.take() == [
+                "trade 1", "trade 2", "trade 5", "gap 3-4 sequence", "deadletter", "trade 8",
+                "gap 6-7 reconnect",
+            ])
+        let trades = bench.counters.counts(.trade, market: 0)
+        #expect(trades == .init(received: 5, deadLettered: 1, duplicates: 0, ignored: 0, gaps: 2))
+        #expect(bench.counters.counts(.gap, market: 0).received == 2)
+        #expect(bench.counters.counts(.deadLetter, market: 0).received == 1)
+        #expect(bench.gapNotices.drain().map(\.firstMissing) == [3, 6])
+    }
+
+    @Test func signalsReachTheConnection() throws {
+        let bench = try ParserBench()
+        try bench.put(["+3", "?", "!"], generation: 9)
+        _ = bench.stage.doWork()
+        let texts = bench.commands.drain().map { command in
+            switch command {
+            case .acknowledged(let slot, let generation, let id): "ack \(slot) \(generation) \(id)"
+            case .refused(_, let generation, let text): "refused \(generation) \(text)"
+            case .serverShutdown(let slot, let generation): "shutdown \(slot) \(generation)"
+            default: "other"
+            }
+        }
+        #expect(texts == ["ack 0 9 3", "refused 9 request 4: code 2, no", "shutdown 0 9"])
+    }
+
+    /// A run larger than the event ring's room is taken up again where it stopped: nothing lost, nothing twice.
+    @Test func aFullEventRingHoldsARunUp() throws {
+        let bench = try ParserBench(eventRingBytes: 8_192)
+        let ids = (1...500).map(String.init)
+        try bench.put(ids)
+        var seen: [String] = []
+        _ = bench.stage.doWork()
+        #expect(bench.stage.parkLimit() <= 1_000_000)
+        #expect(bench.eventRing.bytesUsed > 0)
+        for _ in 0..<500 where seen.count < 500 {
+            seen += bench.take()
+            _ = bench.stage.doWork()
+        }
+        seen += bench.take()
+        #expect(seen == ids.map { "trade \($0)" })
+        #expect(bench.counters.counts(.trade, market: 0).received == 500)
+    }
+}
