@@ -1,4 +1,6 @@
 import Batching
+import Foundation
+import GoogleCloud
 import MarketData
 import Publishing
 
@@ -49,7 +51,21 @@ extension Collector {
 }
 
 extension Collector {
+    /// Google's application default credentials. Where no token can be had at the start that is an error: better now
+    /// than with the first batch.
     private func makeTokenSource() throws -> any TokenSource {
-        throw CollectorError("Pub/Sub needs credentials; set PUBSUB_EMULATOR_HOST to use the emulator")
+        let credentials = try Credentials.resolve(environment: ProcessInfo.processInfo.environment)
+        try credentials.start()
+        logger.info("credentials: \(credentials.description)")
+        return CredentialTokens(credentials: credentials)
     }
+}
+
+private final class CredentialTokens: TokenSource {
+    private let credentials: Credentials
+
+    init(credentials: Credentials) { self.credentials = credentials }
+    deinit { credentials.stop() }
+    func token() -> String? { credentials.token() }
+    func refuse(_ token: String) { credentials.refuse(token) }
 }

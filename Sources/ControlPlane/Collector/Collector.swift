@@ -91,6 +91,11 @@ public final class Collector: Sendable {
 
     /// Starts all threads; connections are made from now on.
     public func start() throws {
+        if configuration.collector.backend == .uring {
+            logger.warning(
+                "backend: io_uring is not there in this version, epoll is used instead",
+                metadata: ["io_uring": "\(URing.problem() ?? "would be available")"])
+        }
         switch configuration.sink.type {
         case .null: try start(NullSink(ledger: ledger))
         case .stdout: try start(StandardOutputSink(ledger: ledger))
