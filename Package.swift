@@ -58,9 +58,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "CKernel", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing",
-                "Batching",
-                "Publishing", "GoogleCloud", "Telemetry",
+                "CKernel", "CZstd", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing",
+                "Batching", "Publishing", "GoogleCloud", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "FlyingFox", package: "FlyingFox"),
@@ -107,7 +106,7 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "ControlPlane", "CKernel", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire",
+                "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire",
             ],
             exclude: ["wrong-configurations.txt"]),
         .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer", "CKernel", "CTLS", "CZstd"]),

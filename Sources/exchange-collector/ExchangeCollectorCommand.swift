@@ -18,5 +18,5 @@ struct ExchangeCollectorCommand: ParsableCommand {
             create, 74 input or output, 75 not delivered in time, 78 configuration.
             """,
         version: ProductVersion.text,
-        subcommands: [DemoCommand.self, RunCommand.self, CheckCommand.self])
+        subcommands: [DemoCommand.self, RunCommand.self, CheckCommand.self, TailCommand.self])
 }
