@@ -25,10 +25,15 @@ public final class PubSubSink: Sink {
     private var freeSlots: [Int] = []
     private var isClosed = false
     private var tokenRetryAt: Int64 = 0
+    // libcurl looks at every request whenever it is called: with some in flight it is called at a pace.
+    private var lastMove: Int64 = 0
     // libcurl 7.88.1 returns at once from polling while an upload waits for flow control.
     private var lastPoll: Int64 = 0
     private var quickPolls = 0
 
+    /// Least time between two calls of libcurl while requests are in flight, ns: little beside the 10 ms that Pub/Sub
+    /// takes for an answer, and it lets batches join.
+    static let pace: Int64 = 100_000
     /// How long to wait for a token before asking again, ns.
     static let tokenPause: Int64 = 100_000_000
     /// Timeouts are rounded up to so many seconds, so that headers need not be made anew for each request.
@@ -70,9 +75,10 @@ public final class PubSubSink: Sink {
 
     /// Moves requests on, takes answers, and sends what may be sent.
     public func doWork(now: Int64) -> Int {
-        guard !isClosed else { return 0 }
+        guard !isClosed, scheduler.inFlight == 0 || now - lastMove >= PubSubSink.pace else { return 0 }
         var work = 0
         if scheduler.inFlight > 0 {
+            lastMove = now
             var woken: Int32 = 0
             if cc_multi_poll(multi, -1, 0, &woken) > 0 || cc_multi_timeout(multi) == 0 {
                 work += perform(now: now)
@@ -190,8 +196,11 @@ public final class PubSubSink: Sink {
         scheduler.finish(work, outcome, now: now)
     }
 
-    /// False: ``doWork(now:)`` sends everything that may be sent.
-    public func hasInput() -> Bool { false }
+    /// Whether a request may be sent at once.
+    public func hasInput() -> Bool {
+        let now = ck_monotonic_nanos()
+        return !isClosed && !freeSlots.isEmpty && now >= tokenRetryAt && scheduler.hasRequest(now: now)
+    }
 
     /// Until the next retry; libcurl's own timers are its poll's business.
     public func parkLimit(now: Int64) -> Int64 {
@@ -207,7 +216,7 @@ public final class PubSubSink: Sink {
         }
         var woken: Int32 = 0
         let milliseconds = Int32(min((nanos + 999_999) / 1_000_000, 1000))
-        _ = cc_multi_poll(multi, waker.descriptor, milliseconds, &woken)
+        if cc_multi_poll(multi, waker.descriptor, milliseconds, &woken) > 0 { lastMove = 0 }
         let now = ck_monotonic_nanos()
         quickPolls = woken == 0 && now - lastPoll < 50_000 ? quickPolls + 1 : 0
         lastPoll = now

@@ -257,6 +257,20 @@ final class PublishScheduler {
         return request
     }
 
+    /// Whether ``nextRequest(now:)`` has one (or would find out that it has none, and not ask again).
+    func hasRequest(now: Int64) -> Bool {
+        if now >= nextWake { return true }
+        switch link {
+        case .probing, .draining: return false
+        case .down: return now >= linkRetryAt && inFlight == 0 && (!ready.isEmpty || !missing.isEmpty)
+        case .up: break
+        }
+        guard inFlight < settings.maxRequests else { return false }
+        if !missing.isEmpty, creating < PublishScheduler.createLimit, now >= nextCreateAt { return true }
+        guard let lane = ready.first, let parcel = lane.parcels.first else { return false }
+        return lane.topic.state != .usable || inFlight == 0 || wireBytes + parcel.end <= settings.wireBytes
+    }
+
     private func nextCreate(now: Int64) -> Request? {
         guard creating < PublishScheduler.createLimit, now >= nextCreateAt, let topic = missing.popFirst()
         else {
