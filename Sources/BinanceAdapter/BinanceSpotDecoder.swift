@@ -64,6 +64,7 @@ struct SpotReader {
         guard var cursor = JSONCursor(frame) else {
             return events.deadLetter(frame, reason: .malformed, offset: 0, kind: nil)
         }
+        if readInOrder(cursor, into: &events) { return }
         let envelope: SpotEnvelope
         do throws(ScanError) {
             envelope = try SpotEnvelope(&cursor)
@@ -89,9 +90,33 @@ struct SpotReader {
             readArray(frame, at: envelope.data, of: stream, into: &events)
         } else {
             var payload = JSONCursor(start: cursor.start, at: envelope.data, end: cursor.end)
-            if let reason = readObject(&payload, of: stream, into: &events) {
+            let source = PayloadSource(stream: stream, endsFrame: false)
+            if let reason = readObject(&payload, of: source, into: &events) {
                 events.deadLetter(frame, reason: reason, offset: payload.offset, kind: stream.pointee.kind)
             }
+        }
+    }
+
+    /// A frame whose name stands before its data, and nothing behind them, is read in one pass. False where it is
+    /// another, or not readable: then nothing was written.
+    private func readInOrder(_ frame: JSONCursor, into events: inout EventWriter) -> Bool {
+        var cursor = frame
+        do throws(ScanError) {
+            guard try cursor.enterObject(), try cursor.readKey() == JSONKey("stream") else { return false }
+            let name = try cursor.readString()
+            guard try cursor.nextMember(), try cursor.readKey() == JSONKey("data") else { return false }
+            if let stream = find(name) {
+                let source = PayloadSource(stream: stream, endsFrame: true)
+                return !stream.pointee.isArray && readObject(&cursor, of: source, into: &events) == nil
+            }
+            guard !name.isWritten(SpotEnvelope.shutdownStream) else { return false }
+            try cursor.skipValue()
+            guard try !cursor.nextMember() else { return false }
+            try cursor.expectEnd()
+            events.ignore()
+            return true
+        } catch {
+            return false
         }
     }
 
@@ -113,6 +138,7 @@ struct SpotReader {
     ) {
         guard let base = frame.baseAddress else { return }
         let kind = stream.pointee.kind
+        let source = PayloadSource(stream: stream, endsFrame: false)
         var cursor = JSONCursor(start: base, at: data, end: base + frame.count)
         do throws(ScanError) {
             guard try elementsFit(cursor, frameBytes: frame.count) else {
@@ -122,7 +148,7 @@ struct SpotReader {
             while more {
                 let first = cursor.at
                 var element = JSONCursor(start: first, at: first, end: cursor.end)
-                let reason = readObject(&element, of: stream, into: &events)
+                let reason = readObject(&element, of: source, into: &events)
                 cursor.at = element.at
                 if let reason {
                     cursor.at = first

@@ -80,7 +80,10 @@ struct SpotEnvelope {
     func has(_ key: Key) -> Bool { present & 1 << UInt8(key.rawValue) != 0 }
 
     /// `{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}`
-    var isShutdownStream: Bool { stream.isWritten("!serverShutdown") }
+    var isShutdownStream: Bool { stream.isWritten(SpotEnvelope.shutdownStream) }
+
+    /// Pushed, never subscribed to.
+    static var shutdownStream: StaticString { "!serverShutdown" }
 
     /// `{"e":"serverShutdown","E":1770123456789}`
     var isShutdownEvent: Bool {

@@ -4,10 +4,10 @@ import MarketData
 
 extension SpotReader {
     func readKline(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(Kline.self)
-        event.initialize(to: Kline(header: header(stream, events)))
+        event.initialize(to: Kline(header: header(source.stream, events)))
         var keys = SeenKeys()
         var bar = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
@@ -27,16 +27,13 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("sk"), bar.hasAll("tohlcx") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
         if bar.has(UInt8(ascii: "s")) {
             // Two symbols that differ leave open whose bar it is.
             guard symbol.count == barSymbol.count,
                 Word.areEqual(symbol.start, barSymbol.start, count: symbol.count)
             else { return .name }
         }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(Kline.self, kind: .kline)
         return nil
     }

@@ -34,10 +34,11 @@ struct SeenKeys {
     func has(_ letter: UInt8) -> Bool { present & SeenKeys.bit(letter) != 0 }
 }
 
-/// What a payload's symbol came to.
-enum Found {
-    case instrument(UInt32)
-    case not(DeadLetterReason)
+/// Where a payload stands.
+struct PayloadSource {
+    let stream: UnsafePointer<StreamEntry>
+    /// Whether the frame must end right behind it. Where not, the frame is known to be well-formed.
+    let endsFrame: Bool
 }
 
 // MARK: - Dispatch
@@ -46,17 +47,17 @@ extension SpotReader {
     /// Reads one object of a stream and writes its event; nil where that went well. Where not, nothing was written,
     /// and the cursor stands where it failed.
     func readObject(
-        _ cursor: inout JSONCursor, of stream: UnsafePointer<StreamEntry>, into events: inout EventWriter
+        _ cursor: inout JSONCursor, of source: PayloadSource, into events: inout EventWriter
     ) -> DeadLetterReason? {
         do throws(ScanError) {
-            switch stream.pointee.kind {
-            case .trade: return try readTrade(&cursor, stream, &events)
-            case .aggTrade: return try readAggTrade(&cursor, stream, &events)
-            case .kline: return try readKline(&cursor, stream, &events)
-            case .ticker: return try readTicker(&cursor, stream, &events)
-            case .miniTicker: return try readMiniTicker(&cursor, stream, &events)
-            case .bookTicker: return try readBookTicker(&cursor, stream, &events)
-            case .averagePrice: return try readAveragePrice(&cursor, stream, &events)
+            switch source.stream.pointee.kind {
+            case .trade: return try readTrade(&cursor, source, &events)
+            case .aggTrade: return try readAggTrade(&cursor, source, &events)
+            case .kline: return try readKline(&cursor, source, &events)
+            case .ticker: return try readTicker(&cursor, source, &events)
+            case .miniTicker: return try readMiniTicker(&cursor, source, &events)
+            case .bookTicker: return try readBookTicker(&cursor, source, &events)
+            case .averagePrice: return try readAveragePrice(&cursor, source, &events)
             case .markPrice, .depth, .gap, .deadLetter: return .unknownShape
             }
         } catch {
@@ -87,33 +88,39 @@ extension SpotReader {
         guard try cursor.readString().isWritten(name) else { throw .wrongType }
     }
 
-    /// The instrument of a symbol: mostly the stream's own.
+    /// The last of an event: the frame's end, where that is asked, and the symbol, mostly the stream's own.
     @inline(__always)
-    func find(_ symbol: JSONString, _ stream: UnsafePointer<StreamEntry>) -> Found {
-        let entry = stream.pointee
+    func settle(
+        _ symbol: JSONString, _ source: PayloadSource, _ header: inout EventHeader, _ cursor: inout JSONCursor
+    ) throws(ScanError) -> DeadLetterReason? {
+        if source.endsFrame {
+            cursor.skipSpace()
+            try cursor.expect(UInt8(ascii: "}"))
+            try cursor.expectEnd()
+        }
+        let entry = source.stream.pointee
         if Int(entry.symbolLength) == symbol.count, entry.instrument != 0, !symbol.hasEscapes,
             Word.areEqual(symbol.start, streams.text + Int(entry.symbolOffset), count: symbol.count)
         {
-            return .instrument(entry.instrument)
+            return nil
         }
-        return intern(symbol)
+        return intern(symbol, &header.instrument)
     }
 
     @inline(never)
-    private func intern(_ symbol: JSONString) -> Found {
+    private func intern(_ symbol: JSONString, _ instrument: inout UInt32) -> DeadLetterReason? {
         withUnsafeTemporaryAllocation(byteCount: InstrumentTable.symbolLengthMax, alignment: 1) { room in
             var text = symbol.bytes
             if symbol.hasEscapes {
-                guard let count = symbol.unescape(into: room) else { return .not(.name) }
+                guard let count = symbol.unescape(into: room) else { return .name }
                 text = UnsafeRawBufferPointer(rebasing: room[..<count])
             }
             guard !text.isEmpty, text.count <= InstrumentTable.symbolLengthMax, SpotReader.isName(text) else {
-                return .not(.name)
+                return .name
             }
-            guard let index = instruments.intern(text, market: market) else {
-                return .not(.tooManyInstruments)
-            }
-            return .instrument(index)
+            guard let index = instruments.intern(text, market: market) else { return .tooManyInstruments }
+            instrument = index
+            return nil
         }
     }
 

@@ -4,10 +4,10 @@ import MarketData
 
 extension SpotReader {
     func readBookTicker(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(BookTicker.self)
-        event.initialize(to: BookTicker(header: header(stream, events)))
+        event.initialize(to: BookTicker(header: header(source.stream, events)))
         var keys = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
         var more = try cursor.enterObject()
@@ -33,19 +33,16 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("subBaA") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(BookTicker.self, kind: .bookTicker)
         return nil
     }
 
     func readAveragePrice(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(AveragePrice.self)
-        event.initialize(to: AveragePrice(header: header(stream, events)))
+        event.initialize(to: AveragePrice(header: header(source.stream, events)))
         var keys = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
         var more = try cursor.enterObject()
@@ -67,10 +64,7 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("sw") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(AveragePrice.self, kind: .averagePrice)
         return nil
     }

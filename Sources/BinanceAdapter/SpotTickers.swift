@@ -17,17 +17,17 @@ extension SpotReader {
     }
 
     func readTicker(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(Ticker.self)
-        event.initialize(to: Ticker(header: header(stream, events)))
+        event.initialize(to: Ticker(header: header(source.stream, events)))
         var keys = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
         var more = try cursor.enterObject()
         while more {
             let key = try cursor.readKey().single
             switch key {
-            case UInt8(ascii: "e"): try checkTickerEvent(stream.pointee.variant, &keys, &cursor)
+            case UInt8(ascii: "e"): try checkTickerEvent(source.stream.pointee.variant, &keys, &cursor)
             case UInt8(ascii: "E"):
                 if try keys.admit(key, &cursor) { event.pointee.header.eventTime = try readTime(&cursor) }
             case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
@@ -76,19 +76,16 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("sohlc") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(Ticker.self, kind: .ticker)
         return nil
     }
 
     func readMiniTicker(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(MiniTicker.self)
-        event.initialize(to: MiniTicker(header: header(stream, events)))
+        event.initialize(to: MiniTicker(header: header(source.stream, events)))
         var keys = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
         var more = try cursor.enterObject()
@@ -116,10 +113,7 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("sohlc") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(MiniTicker.self, kind: .miniTicker)
         return nil
     }

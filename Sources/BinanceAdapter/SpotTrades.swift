@@ -4,10 +4,10 @@ import MarketData
 
 extension SpotReader {
     func readTrade(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(Trade.self)
-        event.initialize(to: Trade(header: header(stream, events)))
+        event.initialize(to: Trade(header: header(source.stream, events)))
         var keys = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
         var more = try cursor.enterObject()
@@ -35,19 +35,16 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("stpqm") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(Trade.self, kind: .trade)
         return nil
     }
 
     func readAggTrade(
-        _ cursor: inout JSONCursor, _ stream: UnsafePointer<StreamEntry>, _ events: inout EventWriter
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
     ) throws(ScanError) -> DeadLetterReason? {
         let event = events.begin(AggTrade.self)
-        event.initialize(to: AggTrade(header: header(stream, events)))
+        event.initialize(to: AggTrade(header: header(source.stream, events)))
         var keys = SeenKeys()
         var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
         var more = try cursor.enterObject()
@@ -79,10 +76,7 @@ extension SpotReader {
             more = try cursor.nextMember()
         }
         guard keys.hasAll("sapqm") else { return .missingKey }
-        switch find(symbol, stream) {
-        case .instrument(let index): event.pointee.header.instrument = index
-        case .not(let reason): return reason
-        }
+        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
         events.end(AggTrade.self, kind: .aggTrade)
         return nil
     }

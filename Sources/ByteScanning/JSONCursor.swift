@@ -178,6 +178,7 @@ extension JSONCursor {
     }
 
     @inlinable mutating func skipKey() throws(ScanError) {
+        if takeLetterKey() != 0 { return }
         _ = try readString()
         skipSpace()
         try expect(UInt8(ascii: ":"))

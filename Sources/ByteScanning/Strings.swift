@@ -154,8 +154,8 @@ extension JSONCursor {
     /// A key of those bytes.
     @inlinable public init(packed: UInt64) { self.packed = packed }
 
-    /// The key of that name, at most seven bytes.
-    @inlinable public init(_ name: StaticString) {
+    /// The key of that name, at most seven bytes. Inlined, it is a constant.
+    @inlinable @inline(__always) public init(_ name: StaticString) {
         var packed: UInt64 = 0
         for index in 0..<name.utf8CodeUnitCount {
             packed |= UInt64(name.utf8Start[index]) << UInt64(index * 8)
@@ -175,17 +175,20 @@ extension JSONCursor {
 extension JSONCursor {
     /// A key and the colon behind it; the cursor then stands at the value. Escapes are resolved.
     @inlinable @inline(__always) public mutating func readKey() throws(ScanError) -> JSONKey {
-        // The usual: `"k":` and the value at once.
+        let letter = takeLetterKey()
+        guard letter != 0 else { return try readAnyKey() }
+        skipSpace()
+        return JSONKey(packed: UInt64(letter))
+    }
+
+    /// The usual, `"k":`, where `k` is a letter or the like; 0, and nothing taken, where another key stands.
+    @inlinable @inline(__always) mutating func takeLetterKey() -> UInt8 {
         let word = Word.load(at)
-        if word & 0xFFFF_00FF == 0x3A22_0022, at + 4 < end {
-            let letter = UInt8(truncatingIfNeeded: word &>> 8)
-            if letter &- 0x5D < 0x22 || letter &- 0x30 < 0x2B {
-                at += 4
-                skipSpace()
-                return JSONKey(packed: UInt64(letter))
-            }
-        }
-        return try readAnyKey()
+        let letter = UInt8(truncatingIfNeeded: word &>> 8)
+        guard word & 0xFFFF_00FF == 0x3A22_0022, at + 4 < end, letter &- 0x5D < 0x22 || letter &- 0x30 < 0x2B
+        else { return 0 }
+        at += 4
+        return letter
     }
 
     @usableFromInline @inline(never)

@@ -90,7 +90,9 @@ private struct Target: ~Copyable {
         spaced[0] = UInt8(ascii: " ")
         for index in 0..<frame.count { spaced[index + 1] = frame[index] }
         let general = events(of: UnsafeRawBufferPointer(spaced), padding: padding)
-        precondition(usual == general, "the two ways of reading differ")
+        // An array of crumbs is one dead letter or many, by the frame's length, which the space changes.
+        let isOnTheEdge = (usual == [[]] || general == [[]]) && usual.count != general.count
+        precondition(usual == general || isOnTheEdge, "the two ways of reading differ")
     }
 }
 
