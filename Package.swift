@@ -106,7 +106,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData", "Rings", "Telemetry", "Wire",
+                "exchange-collector", "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData", "Rings",
+                "Telemetry", "Wire",
             ],
             exclude: ["wrong-configurations.txt"]),
         .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer", "CKernel", "CTLS", "CZstd"]),

@@ -2,44 +2,22 @@ import CKernel
 import Glibc
 import Synchronization
 
-/// What the process was asked by signals.
+/// What the process was asked by signals. Whoever works looks at it from time to time.
 public final class StopRequest: Sendable {
-    private struct State {
-        var isStopping = false
-        var waiters: [CheckedContinuation<Void, Never>] = []
-    }
-    private let state = Mutex(State())
+    private let stop = Atomic<Bool>(false)
     private let reloadCount = Atomic<Int>(0)
 
     /// Nothing was asked yet.
     public init() {}
 
     /// Whether a stop was asked for.
-    public var isRequested: Bool { state.withLock { $0.isStopping } }
+    public var isRequested: Bool { stop.load(ordering: .acquiring) }
 
     /// SIGHUPs so far.
     public var reloads: Int { reloadCount.load(ordering: .relaxed) }
 
     /// Asks for a stop, as SIGTERM does.
-    public func request() {
-        let waiters = state.withLock { state in
-            state.isStopping = true
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume() }
-    }
-
-    /// Waits until a stop is asked for.
-    public func wait() async {
-        await withCheckedContinuation { continuation in
-            let isStopping = state.withLock { state in
-                if !state.isStopping { state.waiters.append(continuation) }
-                return state.isStopping
-            }
-            if isStopping { continuation.resume() }
-        }
-    }
+    public func request() { stop.store(true, ordering: .releasing) }
 
     func noteReload() { reloadCount.add(1, ordering: .relaxed) }
 }

@@ -50,8 +50,8 @@ public enum HumanText {
         return "\(tenths < 0 ? "-" : "")\(tenths.magnitude / 10).\(tenths.magnitude % 10)"
     }
 
-    /// Columns of cells: the first flush left, the others flush right.
-    static func table(_ rows: [[String]], gap: String = "  ") -> [String] {
+    /// Columns of cells: the first `names` flush left, the others flush right.
+    static func table(_ rows: [[String]], names: Int = 1, gap: String = "  ") -> [String] {
         let columns = rows.map(\.count).max() ?? 0
         let widths = (0..<columns).map { column in
             rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
@@ -59,7 +59,7 @@ public enum HumanText {
         return rows.map { row in
             row.enumerated().map { index, cell in
                 let fill = String(repeating: " ", count: widths[index] - cell.count)
-                return index == 0 ? cell + fill : fill + cell
+                return index < names ? cell + fill : fill + cell
             }.joined(separator: gap)
         }
     }

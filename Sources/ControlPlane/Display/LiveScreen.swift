@@ -7,7 +7,7 @@ public struct LiveScreen {
     private let descriptor: Int32
     private var linesShown = 0
 
-    /// A screen on a descriptor; NO_COLOR and TERM=dumb are obeyed.
+    /// A screen on a descriptor; TERM=dumb is obeyed.
     public init(descriptor: Int32 = STDOUT_FILENO) {
         self.descriptor = descriptor
         let term = getenv("TERM").map { String(cString: $0) }

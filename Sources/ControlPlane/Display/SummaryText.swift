@@ -28,7 +28,7 @@ public enum SummaryText {
             HumanText.count(sum(\.deadLettered)), HumanText.count(sum(\.droppedTotal)),
             HumanText.count(sum(\.inFlight)),
         ])
-        var lines = HumanText.table(rows)
+        var lines = HumanText.table(rows, names: 2)
         let publishing = snapshot.publishing
         lines.append("")
         lines.append(
