@@ -11,7 +11,11 @@ let package = Package(
     ],
     targets: [
         .executableTarget(
-            name: "RingBenchmarks", dependencies: stages, path: "RingBenchmarks", plugins: plugins)
+            name: "RingBenchmarks", dependencies: stages, path: "RingBenchmarks", plugins: plugins),
+        .executableTarget(
+            name: "DecoderBenchmarks", dependencies: stages, path: "DecoderBenchmarks", plugins: plugins),
+        .executableTarget(
+            name: "BatchBenchmarks", dependencies: stages, path: "BatchBenchmarks", plugins: plugins),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,133 @@
+import Benchmark
+import BinanceAdapter
+import ExchangeAdapter
+import MarketData
+import Rings
+import Wire
+
+private let framesPerRun = 1_000
+
+/// Frames that lie one behind the other in one run, as the I/O thread leaves them.
+private func makeRun(_ frames: [String]) -> UnsafeMutableRawBufferPointer {
+    // Four bytes of WebSocket header stand before each.
+    let gap = 4
+    let bytes = frames.reduce(FrameRunHeader.size) { $0 + $1.utf8.count + gap }
+    let table = (bytes + 7) & ~7
+    let memory = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: table + frames.count * MemoryLayout<FrameSlice>.size + 64, alignment: 8)
+    memory.initializeMemory(as: UInt8.self, repeating: 0)
+    memory.storeBytes(
+        of: FrameRunHeader(
+            connection: 0, generation: 1, receivedTime: 1_790_960_630_914_000_001, kind: .frames,
+            frameCount: frames.count, tableOffset: table),
+        as: FrameRunHeader.self)
+    var offset = FrameRunHeader.size
+    for (index, frame) in frames.enumerated() {
+        offset += gap
+        let text = Array(frame.utf8)
+        UnsafeMutableRawBufferPointer(rebasing: memory[offset..<offset + text.count]).copyBytes(from: text)
+        memory.storeBytes(
+            of: FrameSlice(offset: offset, length: text.count, isBinary: false),
+            toByteOffset: table + index * MemoryLayout<FrameSlice>.size, as: FrameSlice.self)
+        offset += text.count
+    }
+    return memory
+}
+
+/// One kind of frame, and what the last of them must read as.
+private struct Sample {
+    var name: String
+    var subscription: Subscription
+    var frame: @Sendable (Int) -> String
+    /// A field of the last event, as text, and what it must be.
+    var probe: @Sendable (UnsafeMutableRawBufferPointer) -> String
+    var expected: String
+}
+
+private let samples = [
+    Sample(
+        name: "trade", subscription: Subscription(kind: .trade, symbols: .some(["BTCUSDT"])),
+        frame: {
+            #"{"stream":"btcusdt@trade","data":{"e":"trade","E":1790960630914,"s":"BTCUSDT","t":\#(6_732_650_448 + $0),"#
+                + #""p":"\#(84_000 + $0).04000000","q":"0.00023000","T":1790960630913,"m":true,"M":true}}"#
+        },
+        probe: { $0.load(as: Trade.self).price.description }, expected: "84999.04000000"),
+    Sample(
+        name: "bookTicker", subscription: Subscription(kind: .bookTicker, symbols: .some(["BTCUSDT"])),
+        frame: {
+            #"{"stream":"btcusdt@bookTicker","data":{"u":\#(50_093_421_613 + $0),"s":"BTCUSDT","b":"61685.99000000","#
+                + #""B":"\#(1 + $0).25869000","a":"61686.00000000","A":"2.44816000"}}"#
+        },
+        probe: { $0.load(as: BookTicker.self).bidQuantity.description }, expected: "1000.25869000"),
+    Sample(
+        name: "kline",
+        subscription: Subscription(kind: .kline, symbols: .some(["BTCUSDT"]), interval: .minute1),
+        frame: {
+            #"{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1617566591776,"s":"BTCUSDT","k":{"t":1617566580000,"#
+                + #""T":1617566639999,"s":"BTCUSDT","i":"1m","f":346711017,"L":\#(346_711_087 + $0),"o":"2063.88000000","#
+                + #""c":"2064.73000000","h":"2065.00000000","l":"2063.88000000","v":"\#(70 + $0).86425000","n":71,"#
+                + #""x":false,"q":"146321.71560700","V":"46.98201000","Q":"97009.77617410","B":"0"}}}"#
+        },
+        probe: { $0.load(as: Kline.self).volume.description }, expected: "1069.86425000"),
+    Sample(
+        name: "ticker", subscription: Subscription(kind: .ticker, symbols: .some(["BTCUSDT"])),
+        frame: {
+            #"{"stream":"btcusdt@ticker","data":{"e":"24hrTicker","E":1592593727005,"s":"BTCUSDT","p":"-65.00000000","#
+                + #""P":"-0.693","w":"9343.29777965","x":"9383.27000000","c":"9318.48000000","Q":"0.00250000","#
+                + #""b":"9318.18000000","B":"0.32000000","a":"9318.47000000","A":"0.35414300","o":"9383.48000000","#
+                + #""h":"9438.30000000","l":"9215.79000000","v":"48745.36667100","q":"455442476.18534620","#
+                + #""O":1592507327001,"C":1592593727001,"F":343178738,"L":\#(343_729_077 + $0),"n":550340}}"#
+        },
+        probe: { $0.load(as: Ticker.self).lastTradeID.description }, expected: "343730076"),
+]
+
+/// Decodes the sample's frames again and again; the first time its answers are checked.
+private func register(_ sample: Sample) {
+    Benchmark("Decode a \(sample.name)") { benchmark in
+        let run = makeRun((0..<framesPerRun).map(sample.frame))
+        defer { run.deallocate() }
+        let instruments = InstrumentTable(exchanges: ["binance"], capacity: 1_024)
+        guard let adapter = BinanceAdapter(market: "spot") else { preconditionFailure("no spot market") }
+        var warnings: [String] = []
+        let streams = try adapter.streams(for: [sample.subscription], warnings: &warnings)
+        let decoder = adapter.makeDecoder(market: 0, instruments: instruments, streams: streams)
+        let (producerBox, consumerBox, _) = try Ring.make(name: "events", minimumCapacity: 1 << 22)
+        guard let producer = producerBox.take(), var consumer = consumerBox.take() else {
+            preconditionFailure("a fresh ring has both ends")
+        }
+        var writer = EventWriter(
+            producer: producer, counters: ParserCounters(marketCount: 1), instrumentCapacity: 1_024,
+            gapNotices: CommandQueue(capacity: 1))
+        let frames = FrameRun(payload: run)
+
+        var last = ""
+        var count = 0
+        precondition(decoder.decode(frames, from: 0, into: &writer) == framesPerRun)
+        writer.publish()
+        while let record = consumer.next() {
+            count += 1
+            last = sample.probe(record)
+        }
+        consumer.release()
+        precondition(count == framesPerRun, "\(count) events from \(framesPerRun) frames")
+        precondition(last == sample.expected, "\(sample.name): read \(last), not \(sample.expected)")
+
+        benchmark.startMeasurement()
+        for _ in benchmark.scaledIterations {
+            blackHole(decoder.decode(frames, from: 0, into: &writer))
+            writer.publish()
+            while consumer.next() != nil {}
+            consumer.release()
+        }
+        benchmark.stopMeasurement()
+    }
+}
+
+let benchmarks: @Sendable () -> Void = {
+    // An iteration is 1,000 frames: µs an iteration are ns a frame.
+    Benchmark.defaultConfiguration = .init(
+        metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
+        maxDuration: .seconds(3),
+        maxIterations: 30)
+    for sample in samples { register(sample) }
+}
