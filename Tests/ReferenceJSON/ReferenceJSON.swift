@@ -94,7 +94,7 @@ package struct ReferenceJSON {
     private var peek: UInt8? { at < bytes.count ? bytes[at] : nil }
 
     private mutating func skipSpace() {
-        while let byte = peek, [0x20, 0x09, 0x0A, 0x0D].contains(byte) { at += 1 }
+        while let byte = peek, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { at += 1 }
     }
 
     private mutating func take(_ text: String) throws(Malformed) {
@@ -193,7 +193,10 @@ package struct ReferenceJSON {
     private mutating func string() throws(Malformed) -> JSONText {
         try take("\"")
         let first = at
-        var text: [UInt8]? = []
+        while let byte = peek, byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+            at += 1
+        }
+        var text: [UInt8]? = Array(bytes[first..<at])
         while let byte = peek, byte != UInt8(ascii: "\"") {
             guard byte >= 0x20 else { throw Malformed() }
             at += 1
