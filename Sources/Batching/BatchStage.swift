@@ -33,6 +33,9 @@ public struct BatchStage: ~Copyable, Stage {
     private var output: RingProducer
     private let compressor: OpaquePointer?
     private let monitor: BatchMonitor
+    /// The monitor's histograms, by kind.
+    private let internalLatency: UnsafeMutablePointer<LatencyRecorder>
+    private let feedLatency: UnsafeMutablePointer<LatencyRecorder>
     private let waker: Waker
     private var oldest: Int32 = -1
     private var newest: Int32 = -1
@@ -61,12 +64,20 @@ public struct BatchStage: ~Copyable, Stage {
         self.output = output
         compressor = settings.isCompressed ? cz_compressor_new(Int32(settings.compressionLevel ?? 1)) : nil
         self.monitor = monitor
+        internalLatency = .allocate(capacity: EventKind.count)
+        feedLatency = .allocate(capacity: EventKind.count)
+        for kind in 0..<EventKind.count {
+            (internalLatency + kind).initialize(to: monitor.internalLatency[kind].recorder)
+            (feedLatency + kind).initialize(to: monitor.feedLatency[kind].recorder)
+        }
         self.waker = waker
     }
 
     deinit {
         inputs.deinitialize(count: inputCount)
         inputs.deallocate()
+        internalLatency.deallocate()
+        feedLatency.deallocate()
         cz_compressor_free(compressor)
     }
 
@@ -178,7 +189,7 @@ public struct BatchStage: ~Copyable, Stage {
             sequence: sequence, eventTime: eventTime)
         batch.pointee.count = count &+ 1
         if hasTime {
-            monitor.feedLatency[Int(header.kind.rawValue)].record(header.receivedTime &- header.eventTime)
+            feedLatency[Int(header.kind.rawValue)].record(header.receivedTime &- header.eventTime)
         }
     }
 
@@ -267,7 +278,7 @@ public struct BatchStage: ~Copyable, Stage {
         output.commit(size)
         output.publish()
 
-        let latency = monitor.internalLatency[Int(batch.pointee.kind.rawValue)]
+        let latency = internalLatency[Int(batch.pointee.kind.rawValue)]
         for event in 0..<count { latency.record(closedTime &- batch.pointee.received[event]) }
         account(count: count, raw: raw, data: dataBytes)
         batch.pointee.count = 0

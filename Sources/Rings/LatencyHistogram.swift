@@ -35,20 +35,40 @@ public final class LatencyHistogram: @unchecked Sendable {
     }
 
     /// For the recording thread. `count` events of the same duration.
-    @inlinable public func record(_ nanos: Int64, count: Int = 1) {
-        let duration = UInt64(max(nanos, 0))
-        cells.add(count, to: LatencyHistogram.bucket(of: duration))
-        cells.add(Int(truncatingIfNeeded: duration) &* count, to: LatencyHistogram.sumIndex)
-        if duration > UInt64(truncatingIfNeeded: cells.value(LatencyHistogram.maxIndex)) {
-            cells.set(Int(truncatingIfNeeded: duration), at: LatencyHistogram.maxIndex)
-        }
-    }
+    @inlinable public func record(_ nanos: Int64, count: Int = 1) { recorder.record(nanos, count: count) }
+
+    /// For a hot thread, which holds it instead of the histogram and so retains nothing. Valid as long as the
+    /// histogram lives.
+    @inlinable public var recorder: LatencyRecorder { LatencyRecorder(cells: cells.cells) }
 
     /// The counts of this moment.
     public func snapshot() -> LatencySnapshot {
         LatencySnapshot(
             counts: (0..<LatencyHistogram.bucketCount).map { cells.value($0) },
             sum: cells.value(LatencyHistogram.sumIndex), maximum: cells.value(LatencyHistogram.maxIndex))
+    }
+}
+
+/// The recording end of a ``LatencyHistogram``: a pointer, for one thread.
+@frozen public struct LatencyRecorder: BitwiseCopyable {
+    @usableFromInline let cells: UnsafeMutablePointer<Atomic<UInt64>>
+
+    @usableFromInline init(cells: UnsafeMutablePointer<Atomic<UInt64>>) { self.cells = cells }
+
+    /// hot: `count` events of the same duration.
+    @inlinable public func record(_ nanos: Int64, count: Int = 1) {
+        let duration = UInt64(max(nanos, 0))
+        add(UInt64(truncatingIfNeeded: count), to: LatencyHistogram.bucket(of: duration))
+        add(duration &* UInt64(truncatingIfNeeded: count), to: LatencyHistogram.sumIndex)
+        let maximum = cells + LatencyHistogram.maxIndex
+        if duration > maximum.pointee.load(ordering: .relaxed) {
+            maximum.pointee.store(duration, ordering: .relaxed)
+        }
+    }
+
+    @inlinable func add(_ amount: UInt64, to index: Int) {
+        let cell = cells + index
+        cell.pointee.store(cell.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
     }
 }
 
