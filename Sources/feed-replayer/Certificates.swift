@@ -10,9 +10,7 @@ enum Certificates {
     static func write(directory: String, names: [String], isExpired: Bool) throws(ReplayerError)
         -> CertificateFiles
     {
-        if mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw .output("directory \(directory) cannot be made: \(errorText(Int(errno)))")
-        }
+        try makeDirectory(directory)
         var text = [CChar](repeating: 0, count: 1024)
         var pointers = names.map { UnsafePointer<CChar>(strdup($0)) }
         defer { for pointer in pointers { free(UnsafeMutableRawPointer(mutating: pointer)) } }
@@ -20,6 +18,16 @@ enum Certificates {
             directory, &pointers, Int32(pointers.count), isExpired ? 1 : 0, &text, text.count)
         guard result == 0 else { throw .output(text.withUnsafeBufferPointer { readText($0) }) }
         return files(directory)
+    }
+
+    /// Makes the directory and what is missing above it.
+    private static func makeDirectory(_ path: String) throws(ReplayerError) {
+        if access(path, F_OK) == 0 { return }
+        let parent = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+        if !parent.isEmpty { try makeDirectory(String(parent)) }
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            throw .output("directory \(path) cannot be made: \(errorText(Int(errno)))")
+        }
     }
 
     /// The files of a directory.

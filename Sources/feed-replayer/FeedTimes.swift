@@ -24,12 +24,12 @@ enum FeedTimes {
             }
         }
         guard text.count > (hasPoint ? 1 : 0) else { return nil }
-        // A time of this century has 10 digits in seconds, 13 in ms, 16 in µs and 19 in ns.
+        // A time of this century has 10 digits in seconds, 13 in ms, 16 in µs and 19 in ns; 9·10^18 ns is in 2255.
         let unit: Int64 =
             switch whole {
-            case ..<100_000_000_000: 1_000_000_000
-            case ..<100_000_000_000_000: 1_000_000
-            case ..<100_000_000_000_000_000: 1_000
+            case ..<9_000_000_000: 1_000_000_000
+            case ..<9_000_000_000_000: 1_000_000
+            case ..<9_000_000_000_000_000: 1_000
             default: 1
             }
         var part = fraction * unit

@@ -10,15 +10,16 @@ enum Pacing: Equatable, ExpressibleByArgument {
     case max
 
     init?(argument: String) {
+        // Factors and rates outside of this make no sense, and no exact schedule.
+        let range = 0.001...1e9
         if argument == "max" {
             self = .max
         } else if argument == "recorded" {
             self = .recorded(speed: 1)
-        } else if argument.hasPrefix("x"), let speed = Double(argument.dropFirst()), speed > 0, speed.isFinite
-        {
+        } else if argument.hasPrefix("x"), let speed = Double(argument.dropFirst()), range.contains(speed) {
             self = .recorded(speed: speed)
-        } else if argument.hasPrefix("rate="), let rate = Double(argument.dropFirst(5)), rate > 0,
-            rate.isFinite
+        } else if argument.hasPrefix("rate="), let rate = Double(argument.dropFirst(5)),
+            range.contains(rate)
         {
             self = .rate(rate)
         } else {
@@ -47,10 +48,13 @@ struct Pacer {
     func due(recorded: Int64?) -> Int64 {
         switch pacing {
         case .max: return start
-        case .rate(let rate): return start + Int64(Double(slots) * 1e9 / rate)
-        case .recorded(let speed): return start + Int64(Double(recorded ?? 0) / speed)
+        case .rate(let rate): return after(Double(slots) * 1e9 / rate)
+        case .recorded(let speed): return after(Double(recorded ?? 0) / speed)
         }
     }
+
+    /// A moment that no clock reaches stands for all that lie behind it.
+    private func after(_ nanos: Double) -> Int64 { start + Int64(Swift.min(nanos, 4e18)) }
 
     /// A slot was used at `now`.
     mutating func used(due: Int64, now: Int64) {

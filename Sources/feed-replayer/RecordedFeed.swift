@@ -38,7 +38,7 @@ struct RecordedFeed: ~Copyable, FeedSource {
     mutating func setSubscribed(stream: Int, _ subscribed: Bool) { isSubscribed[stream] = subscribed }
 
     mutating func nextDue() -> Int64? {
-        position < entries.count ? loopStart + entries[position].due : nil
+        position < entries.count ? loopStart.addingCapped(entries[position].due) : nil
     }
 
     mutating func next(_ frame: inout FeedFrame, now: Int64) -> FeedStep {
@@ -47,7 +47,7 @@ struct RecordedFeed: ~Copyable, FeedSource {
         position &+= 1
         if position == entries.count, loops {
             position = 0
-            loopStart += entry.due + 1_000_000
+            loopStart = loopStart.addingCapped(entry.due).addingCapped(1_000_000)
         }
         guard isSubscribed[Int(entry.stream)] else { return .skipped }
         frame.stream = Int(entry.stream)
@@ -59,6 +59,8 @@ struct RecordedFeed: ~Copyable, FeedSource {
 
 // Reading of files.
 extension RecordedFeed {
+    /// No exchange sends a frame of a gibibyte; offsets in entries have 32 bits.
+    private static let lineLimit = 1 << 30
     private static let streamKey = Array("{\"stream\":\"".utf8)
     private static let dataKey = Array("\",\"data\":".utf8)
 
@@ -111,7 +113,7 @@ extension RecordedFeed {
             line = UnsafeRawBufferPointer(rebasing: line[(space + 1)...])
         }
         if let last = line.last, last == 13 { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
-        guard let entry = makeEntry(line) else {
+        guard line.count < RecordedFeed.lineLimit, let entry = makeEntry(line) else {
             leftOut += 1
             return
         }
@@ -207,8 +209,16 @@ private struct FileClock {
         guard let time else { return latest }
         let first = first ?? time
         self.first = first
-        latest = max(latest, start + time - first)
+        latest = max(latest, start.addingCapped(time - first))
         return latest
+    }
+}
+
+extension Int64 {
+    /// The sum, or the largest number where that is none.
+    fileprivate func addingCapped(_ other: Int64) -> Int64 {
+        let (sum, isBeyond) = addingReportingOverflow(other)
+        return isBeyond ? .max : sum
     }
 }
 

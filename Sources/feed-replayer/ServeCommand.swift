@@ -41,6 +41,7 @@ struct ServeCommand: ParsableCommand {
         try faults.apply(to: &options)
         options.isQuiet = quiet
         if let cpu = network.cpu {
+            guard (0..<1024).contains(cpu) else { throw .usage("--cpu is the number of a CPU, from 0") }
             let result = ck_pin_thread(Int32(cpu))
             guard result >= 0 else { throw .usage("--cpu \(cpu): \(errorText(Int(result)))") }
         }

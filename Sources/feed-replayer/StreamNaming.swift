@@ -6,7 +6,8 @@ enum StreamNaming {
         "24hrMiniTicker": "miniTicker", "1hTicker": "ticker_1h", "4hTicker": "ticker_4h",
         "1dTicker": "ticker_1d",
         "avgPrice": "avgPrice", "referencePrice": "referencePrice", "bookTicker": "bookTicker",
-        "depthUpdate": "depth", "markPriceUpdate": "markPrice", "forceOrder": "forceOrder",
+        "depthUpdate": "depth", "markPriceUpdate": "markPrice", "indexPriceUpdate": "indexPrice",
+        "forceOrder": "forceOrder",
     ]
 
     /// The stream's name, nil where the payload is no market data.
@@ -30,10 +31,11 @@ enum StreamNaming {
 
     private static func single(_ scanner: FrameScanner, _ start: Int, _ event: [UInt8]) -> [UInt8]? {
         let kind = String(decoding: event, as: UTF8.self)
-        // A liquidation keeps its symbol one level down.
+        // A liquidation keeps its symbol one level down; an index has a pair.
         let symbol =
             scanner.text("s", of: start)
             ?? scanner.member("o", of: start).flatMap { scanner.text("s", of: $0.lowerBound) }
+            ?? scanner.text("i", of: start)
         guard let symbol else { return nil }
         if kind == "kline" {
             guard let bar = scanner.member("k", of: start),

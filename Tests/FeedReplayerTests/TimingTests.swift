@@ -8,7 +8,9 @@ import Testing
         #expect(Pacing(argument: "recorded") == .recorded(speed: 1))
         #expect(Pacing(argument: "x2.5") == .recorded(speed: 2.5))
         #expect(Pacing(argument: "rate=10000") == .rate(10_000))
-        for text in ["", "x", "x0", "x-1", "rate=", "rate=0", "rate=inf", "xnan", "fast"] {
+        for text in [
+            "", "x", "x0", "x-1", "rate=", "rate=0", "rate=inf", "xnan", "fast", "rate=1e-300", "x1e300",
+        ] {
             #expect(Pacing(argument: text) == nil, "\(text)")
         }
     }
