@@ -44,7 +44,7 @@ struct DemoCommand: ParsableCommand {
         settings.seed = seed
         settings.apiPort = apiPort
         let chosen = settings
-        let isComplete = try started {
+        let isComplete = try started(sink: .file) {
             try SignalledRun.run { stop in
                 try await Demo.run(
                     chosen, logger: Logger(label: "collector"), stop: stop,

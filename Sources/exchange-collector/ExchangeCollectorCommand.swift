@@ -14,7 +14,7 @@ struct ExchangeCollectorCommand: ParsableCommand {
               exchange-collector run --config config/file.yaml
               exchange-collector tail ./data/out --follow --type trade
 
-            Exit codes follow sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 73 cannot
+            Exit codes follow sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 71 system, 73 cannot
             create, 74 input or output, 75 not delivered in time, 78 configuration.
             """,
         version: ProductVersion.text,

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Glibc
 
-/// Exit codes of sysexits.h.
+/// Exit codes of sysexits.h; those of a start that failed are in `StartFailure`.
 enum SysExit {
     /// The input is not what it should be.
     static let data = ExitCode(65)
@@ -9,10 +9,6 @@ enum SysExit {
     static let noInput = ExitCode(66)
     /// A service cannot be reached.
     static let unavailable = ExitCode(69)
-    /// An error of this program.
-    static let software = ExitCode(70)
-    /// An output cannot be made.
-    static let cantCreate = ExitCode(73)
     /// Reading or writing failed.
     static let io = ExitCode(74)
     /// Not everything could be delivered now.

@@ -26,7 +26,7 @@ struct RunCommand: ParsableCommand {
             format: settings.log.format == .json ? .json : .text)
         let logger = Logger(label: "collector")
         for warning in loaded.warnings { logger.warning("\(warning.description)") }
-        let result = try started {
+        let result = try started(sink: settings.sink.type) {
             try SignalledRun.run(
                 onReload: { logger.warning("SIGHUP: reloading is not supported yet, nothing was changed") },
                 { stop in try await CollectorRun.run(settings, logger: logger, stop: stop) })
@@ -38,11 +38,11 @@ struct RunCommand: ParsableCommand {
 }
 
 /// Runs what may fail for reasons outside of this program, each of which says its remedy.
-func started<Result>(_ body: () throws -> Result) throws -> Result {
+func started<Result>(sink: Configuration.SinkType, _ body: () throws -> Result) throws -> Result {
     do {
         return try body()
     } catch {
-        printError("\(error)")
-        throw SysExit.unavailable
+        printError("error: \(error)")
+        throw ExitCode(StartFailure(error, sink: sink).rawValue)
     }
 }

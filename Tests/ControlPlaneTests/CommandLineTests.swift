@@ -1,5 +1,6 @@
 import CKernel
 import Foundation
+import Synchronization
 import Testing
 
 /// The program as its users start it.
@@ -19,37 +20,72 @@ import Testing
             path: ".build/debug/exchange-collector")
     }()
 
-    /// Runs it to its end on a thread of its own; `during` is called with its pid once it has started.
+    /// A program that runs, as a test sees it.
+    final class Running: Sendable {
+        let pid: Int32
+        private let output = Mutex<[UInt8]>([])
+        private let errors = Mutex<[UInt8]>([])
+        private let ended = Atomic<Bool>(false)
+        init(pid: Int32) { self.pid = pid }
+
+        /// Whether it has closed its outputs.
+        var hasEnded: Bool { ended.load(ordering: .acquiring) }
+        func end() { ended.store(true, ordering: .releasing) }
+
+        func addOutput(_ bytes: Data) { output.withLock { $0 += bytes } }
+        func addErrors(_ bytes: Data) { errors.withLock { $0 += bytes } }
+        var outputText: String { output.withLock { String(decoding: $0, as: UTF8.self) } }
+        var errorText: String { errors.withLock { String(decoding: $0, as: UTF8.self) } }
+
+        /// Waits until it has written the text, at most half a minute.
+        func waitFor(_ text: String) {
+            for _ in 0..<3_000 where !outputText.contains(text) && !errorText.contains(text) {
+                ck_sleep_nanos(10_000_000)
+            }
+        }
+
+        func signal(_ number: Int32) { kill(pid, number) }
+    }
+
+    /// Runs it to its end on threads of its own; `during` is called once it has started.
     static func run(
-        _ arguments: [String], environment: [String: String] = [:],
-        during: @escaping @Sendable (Int32) -> Void = { _ in }
+        _ arguments: [String], during: @escaping @Sendable (Running) -> Void = { _ in }
     ) async throws -> Ended {
         try await withCheckedThrowingContinuation { continuation in
             Thread.detachNewThread {
-                continuation.resume(with: Result { try blockingRun(arguments, environment, during) })
+                continuation.resume(with: Result { try blockingRun(arguments, during) })
             }
         }
     }
 
-    private static func blockingRun(
-        _ arguments: [String], _ environment: [String: String], _ during: (Int32) -> Void
-    ) throws -> Ended {
+    private static func blockingRun(_ arguments: [String], _ during: (Running) -> Void) throws -> Ended {
         let process = Process()
         let (output, errors) = (Pipe(), Pipe())
         process.executableURL = program
         process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardOutput = output
         process.standardError = errors
         try process.run()
-        during(process.processIdentifier)
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        let errorText = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let running = Running(pid: process.processIdentifier)
+        let readers = DispatchGroup()
+        for (pipe, add) in [(output, running.addOutput), (errors, running.addErrors)]
+            as [(Pipe, @Sendable (Data) -> Void)]
+        {
+            readers.enter()
+            let handle = pipe.fileHandleForReading
+            Thread.detachNewThread {
+                while case let data = handle.availableData, !data.isEmpty { add(data) }
+                running.end()
+                readers.leave()
+            }
+        }
+        during(running)
+        readers.wait()
         process.waitUntilExit()
         let code =
             process.terminationReason == .uncaughtSignal
             ? -process.terminationStatus : process.terminationStatus
-        return Ended(code: code, output: text, errors: errorText)
+        return Ended(code: code, output: running.outputText, errors: running.errorText)
     }
 
     @Test(arguments: [[], ["run"], ["check"], ["demo"], ["tail"]])
@@ -99,6 +135,55 @@ import Testing
                 """)
     }
 
+    /// A start that fails names its likely cause, and its exit code tells whose fault it is.
+    @Test func startsThatFail() async throws {
+        let directory = try TailTests.Directory()
+        let path = directory.url.path
+        try Data("garbage".utf8).write(to: directory.file("file"))
+        let cases: [(exchange: String, sink: String, code: Int32, message: String)] = [
+            (
+                "endpoint: ws://127.0.0.1:1", "{ type: file, path: \(path)/file/x }", 73,
+                "error: file sink: directory \(path)/file/x cannot be made: "
+            ),
+            (
+                "tls: { certificateAuthority: \(path)/file }", "{ type: null }", 78,
+                "error: certificateAuthority \(path)/file: no certificate could be read: "
+            ),
+        ]
+        for (exchange, sink, code, message) in cases {
+            let file = directory.file("c.yaml")
+            let yaml = """
+                exchanges:
+                  - adapter: binance
+                    \(exchange)
+                    subscriptions: [{ type: trade, symbols: [BTCUSDT] }]
+                sink: \(sink)
+                api: { listen: off }
+                """
+            try Data(yaml.utf8).write(to: file)
+            let ended = try await CommandLineTests.run(["run", "--config", file.path])
+            #expect(ended.code == code)
+            #expect(ended.errors.contains(message), "\(ended.errors)")
+        }
+    }
+
+    @Test func drainsAtTheFirstSignal() async throws {
+        let directory = try TailTests.Directory()
+        let file = directory.file("c.yaml")
+        let yaml = ConfigurationTests.minimal.replacing(
+            "adapter: fake", with: "adapter: binance\n    endpoint: ws://127.0.0.1:1")
+        try Data((yaml + "api: { listen: off }\n").utf8).write(to: file)
+        let ended = try await CommandLineTests.run(["run", "--config", file.path]) { program in
+            program.waitFor("collecting")
+            program.signal(SIGHUP)
+            program.waitFor("SIGHUP")
+            program.signal(SIGTERM)
+        }
+        #expect(ended.code == 0, "\(ended.errors)")
+        #expect(ended.errors.contains("SIGHUP: reloading is not supported yet"))
+        #expect(ended.errors.hasSuffix("OK: received 0 = published\n"))
+    }
+
     @Test func checkOfAnExample() async throws {
         let file = ExamplesTests.directory.appending(path: "file.yaml").path
         let ended = try await CommandLineTests.run(["check", "--config", file])
@@ -111,9 +196,8 @@ import Testing
         let directory = try TailTests.Directory()
         try TailTests.compress(TailTests.trade(1) + "\n").write(to: directory.file("a.ndjson.zst"))
         let ended = try await CommandLineTests.run(["tail", directory.url.path, "--follow", "--json"]) {
-            pid in
-            ck_sleep_nanos(1_000_000_000)
-            kill(pid, SIGINT)
+            $0.waitFor("trade")
+            $0.signal(SIGINT)
         }
         #expect(ended.code == 0)
         #expect(ended.output == TailTests.trade(1) + "\n")
@@ -129,11 +213,21 @@ import Testing
         let emulator = "127.0.0.1:\(ck_local_port(listener))"
         let ended = try await CommandLineTests.run(
             ["tail", "--pubsub-emulator", emulator, "--project", "p", "--topic", "topic"]
-        ) { pid in
-            ck_sleep_nanos(1_000_000_000)
-            kill(pid, SIGTERM)
-            ck_sleep_nanos(300_000_000)
-            kill(pid, SIGTERM)
+        ) { program in
+            // The connection shows that it watches for signals; signals of one number that wait together are one.
+            var time: Int64 = 0
+            var byte: UInt8 = 0
+            var accepted: Int32 = -1
+            for _ in 0..<3_000 {
+                if accepted < 0 { accepted = ck_accept(listener) }
+                if accepted >= 0, ck_receive(accepted, &byte, 1, &time) == 1 { break }
+                ck_sleep_nanos(10_000_000)
+            }
+            for _ in 0..<600 where !program.hasEnded {
+                program.signal(SIGTERM)
+                ck_sleep_nanos(50_000_000)
+            }
+            if accepted >= 0 { ck_close(accepted) }
         }
         #expect(ended.code == 128 + SIGTERM)
     }

@@ -50,6 +50,9 @@ struct ConfigurationDecoder {
         collector.idle = section.choice("idle", default: collector.idle)
         collector.backend = section.choice("backend", default: collector.backend)
         collector.threads = section.choice("threads", default: collector.threads)
+        if collector.threads == .single, collector.lanes > 1 {
+            section.error("threads", "single goes with one lane, not \(collector.lanes); write lane or stage")
+        }
         collector.dataDirectory = nonEmpty(section, "dataDirectory", default: collector.dataDirectory)
         let rings = 64 << 10...4 << 30
         collector.frameRingBytes = section.bytes(
