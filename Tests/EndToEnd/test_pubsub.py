@@ -109,6 +109,42 @@ def test_one_message_an_event(programs, emulator, spot_feed):
     assert {message.attributes["content_encoding"] for message in messages} == {"identity"}
 
 
+def test_one_topic_for_all_symbols_keeps_the_order_of_each_key(programs, emulator):
+    """The layout of config/production.yaml: `sequence` counts the topic's events, the order is that of the key."""
+    project = next(projects)
+    subscriber = Subscriber(emulator.host, project, ["market.trade.binance"])
+    try:
+        replayer = programs.replayer(
+            "--synthetic", "--symbols", 8, "--seed", 4, "--mix", "trade=100", "--pace", "rate=5000", "--messages", 20_000,
+            "--start-after-streams", 8)
+        collector = programs.collector(
+            [harness.exchange(
+                replayer.endpoint, replayer.authority, [{"type": "trade", "symbols": replayer.symbols}])],
+            {"type": "pubsub", "project": project, "topic": "market.{type}.{exchange}"},
+            environment={"PUBSUB_EMULATOR_HOST": emulator.host})
+        collector.wait_quiet(60, at_least=20_000)
+        assert collector.terminate() == 0
+        assert replayer.terminate() == 0
+        subscriber.wait_events(20_000, 30)
+        expected = oracle.expect(frame for _, _, frame in replayer.sent())
+        sequences, events = [], {symbol: [] for symbol in replayer.symbols}
+        for message in subscriber.messages:
+            lines = message.lines()
+            symbol = message.attributes["symbol"]
+            assert message.ordering_key == f"binance:{symbol}"
+            sequences += [delivery.number(delivery.SEQUENCE, line) for line in lines]
+            events[symbol] += lines
+        assert sorted(sequences) == list(range(1, 20_001))
+        for symbol, lines in events.items():
+            wanted = expected.events[oracle.topic("trade", "binance", symbol)]
+            assert len(lines) == len(wanted) > 0
+            for line, event in zip(lines, wanted):
+                sequence = delivery.number(delivery.SEQUENCE, line)
+                assert line == event.line("binance", sequence, delivery.number(delivery.RECEIVED, line))
+    finally:
+        subscriber.close()
+
+
 def test_missing_topics_are_made_or_named(programs, emulator):
     from google.cloud import pubsub_v1
 
