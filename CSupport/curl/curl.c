@@ -21,9 +21,6 @@ const char *cc_version(void) { return curl_version(); }
 
 const int cc_code_timeout = CURLE_OPERATION_TIMEDOUT;
 const int cc_code_stream = CURLE_HTTP2_STREAM;
-const int cc_code_cannot_resolve = CURLE_COULDNT_RESOLVE_HOST;
-const int cc_code_cannot_connect = CURLE_COULDNT_CONNECT;
-const int cc_code_certificate = CURLE_PEER_FAILED_VERIFICATION;
 const char *cc_code_text(int code) { return curl_easy_strerror((CURLcode)code); }
 
 static void start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }

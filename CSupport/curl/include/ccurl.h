@@ -76,9 +76,6 @@ int64_t cc_multi_timeout(cc_multi *multi);
 // CURLcodes that the publisher tells apart.
 extern const int cc_code_timeout;
 extern const int cc_code_stream;
-extern const int cc_code_cannot_resolve;
-extern const int cc_code_cannot_connect;
-extern const int cc_code_certificate;
 const char *cc_code_text(int code);
 
 #endif

@@ -62,6 +62,10 @@ public final class PubSubSink: Sink {
             slots.append(Slot(request: request))
             freeSlots.append(index)
         }
+        ledger.report(
+            information:
+                "pubsub sink: publishing to project \(settings.project) at \(settings.endpoint.authority)"
+                + " with \(String(cString: cc_version()))")
     }
 
     deinit { close() }
@@ -85,7 +89,9 @@ public final class PubSubSink: Sink {
             }
         }
         var started = 0
-        while !freeSlots.isEmpty, canStart(now: now), let request = scheduler.nextRequest(now: now) {
+        while !freeSlots.isEmpty, scheduler.hasRequest(now: now), canStart(now: now),
+            let request = scheduler.nextRequest(now: now)
+        {
             start(request, now: now)
             started += 1
         }
@@ -184,7 +190,12 @@ public final class PubSubSink: Sink {
                 case .publish: work.messages
                 case .create: nil
                 }
-            end(index, RequestOutcome(result, messages: messages), now: now)
+            let outcome = RequestOutcome(result, messages: messages)
+            // A connection that nobody asked for replaces one that the server gave up (GOAWAY).
+            if !work.isFresh, !outcome.isLinkFault {
+                ledger.add(Int(result.new_connections), to: .reconnects)
+            }
+            end(index, outcome, now: now)
         }
     }
 
