@@ -68,8 +68,10 @@ import Wire
     }
 
     @Test func filesThatCannotBeRead() {
-        for (path, why) in [("/nonexistent/c.yaml", "no such file or directory"), ("/", "it is a directory")]
-        {
+        for (path, why) in [
+            ("/nonexistent/c.yaml", "no such file or directory"), ("/", "is a directory"),
+            ("/dev/zero", "it has more than 16 MiB"),
+        ] {
             do {
                 _ = try Configuration.load(file: path, context: .forTests)
                 Issue.record("\(path) was read")
@@ -78,6 +80,51 @@ import Wire
                 #expect(error.description == "\(path): error: cannot be read: \(why); name a YAML file")
             }
         }
+    }
+
+    /// Whatever stands in a file: an answer, never a crash.
+    @Test func mutatedFilesAreAnswered() throws {
+        let file = ExamplesTests.directory.appending(path: "production.yaml")
+        let original = Array(try String(contentsOf: file, encoding: .utf8).unicodeScalars)
+        let pieces = Array("{}[]:,#&*!|>'\"%@`-?\n\t \\$~<0a\u{0}\u{FEFF}\u{2028}é".unicodeScalars)
+        var state: UInt64 = 42
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % UInt64(bound))
+        }
+        var wrong = 0
+        for _ in 0..<1_500 {
+            var scalars = original
+            for _ in 0...random(4) {
+                let index = random(scalars.count)
+                switch random(4) {
+                case 0: scalars.remove(at: index)
+                case 1: scalars.insert(pieces[random(pieces.count)], at: index)
+                case 2: scalars[index] = pieces[random(pieces.count)]
+                default: scalars.removeSubrange(index..<min(scalars.count, index + random(200) + 1))
+                }
+            }
+            var text = String.UnicodeScalarView()
+            text.append(contentsOf: scalars)
+            do {
+                _ = try Configuration.parse(yaml: String(text), file: "f", context: ExamplesTests.context)
+            } catch {
+                wrong += 1
+                #expect(
+                    error.problems.contains { $0.severity == .error && $0.line > 0 && !$0.message.isEmpty })
+            }
+        }
+        #expect(wrong > 500)
+    }
+
+    @Test(arguments: [
+        "a: " + String(repeating: "[", count: 100_000), String(repeating: "a: 1\n", count: 100),
+        "exchanges: &x\n  - subscriptions: *x\n", "\u{FEFF}sink: {type: null}\n",
+        "!!binary \"abc\": 1\n? \n: 2\n<<: {a: 1}\n",
+        "sink: {type: null}\r\nexchanges: []\r\n", "---\n...\n---\n", "%YAML 9.9\n---\na: b\n",
+    ])
+    func strangeFilesAreAnswered(yaml: String) {
+        #expect(ConfigurationTests.problems(yaml).contains { $0.contains("error: ") })
     }
 
     @Test func defaults() throws {

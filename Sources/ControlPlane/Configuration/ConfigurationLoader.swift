@@ -16,13 +16,12 @@ extension Configuration {
     /// a line.
     public static func load(file: String, context: ConfigurationContext) throws(ConfigurationErrors) -> Loaded
     {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(fileURLWithPath: file))
-        } catch {
-            let why = FileReading.unreadable(file) ?? "\(error)"
+        let data: [UInt8]
+        switch FileReading.read(file) {
+        case .success(let bytes): data = bytes
+        case .failure(let failure):
             throw ConfigurationErrors(
-                problems: [problem(file, 0, 0, "cannot be read: \(why); name a YAML file")],
+                problems: [problem(file, 0, 0, "cannot be read: \(failure.reason); name a YAML file")],
                 isUnreadableFile: true)
         }
         guard let text = String(validating: data, as: UTF8.self) else {
@@ -145,16 +144,44 @@ extension ConfigurationContext {
     }
 }
 
-/// Tells why files cannot be read.
+/// Reads files, and tells why some cannot be read.
 enum FileReading {
-    /// The system's reason, nil where the file can be read.
+    struct Failure: Error {
+        let reason: String
+    }
+
+    /// A configuration has some KiB; more is another file.
+    private static let longestFile = 16 << 20
+
+    /// All bytes. Pipes work too: `--config <(…)`.
+    static func read(_ path: String) -> Result<[UInt8], Failure> {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return .failure(Failure(reason: text(errno))) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = Foundation.read(descriptor, &buffer, buffer.count)
+            if count == 0 { return .success(bytes) }
+            guard count > 0 else {
+                if errno == EINTR { continue }
+                return .failure(Failure(reason: text(errno)))
+            }
+            bytes += buffer[..<count]
+            guard bytes.count <= longestFile else {
+                return .failure(Failure(reason: "it has more than 16 MiB"))
+            }
+        }
+    }
+
+    /// The system's reason why a file cannot be read, nil where it can.
     static func unreadable(_ path: String) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return text(errno) }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { return text(errno) }
-        return status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : nil
+        return status.st_mode & S_IFMT == S_IFDIR ? text(EISDIR) : nil
     }
 
     private static func text(_ code: Int32) -> String {
