@@ -17,6 +17,9 @@ public struct BatchSettings: Sendable {
         }
     }
 
+    /// Most markets: each has a slot for its dead letters.
+    public static let marketLimit = Router.slotsPerInstrument
+
     /// A batch of so many events closes.
     public var maxEvents = 500
     /// A batch that the next event would carry past so many bytes (before compression) closes first.

@@ -31,6 +31,10 @@ public final class Collector: Sendable {
     ///
     /// - Throws: ``CollectorError``, `RingError`, `PublishError` or `TLSContext.Failure`, each with a remedy.
     public init(configuration: Configuration, logger: Logger) throws {
+        guard configuration.exchanges.count <= BatchSettings.marketLimit else {
+            throw CollectorError(
+                "\(configuration.exchanges.count) markets are more than \(BatchSettings.marketLimit); run several collectors")
+        }
         self.configuration = configuration
         self.logger = logger
         threads = try ThreadPlan(configuration.collector)
