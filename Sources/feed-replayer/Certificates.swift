@@ -45,12 +45,21 @@ enum Certificates {
                 throw .output("no temporary directory can be made: \(errorText(Int(errno)))")
             }
             let made = template.withUnsafeBufferPointer { readText($0) }
-            return try write(directory: made, names: localNames, isExpired: false)
+            var files = try write(directory: made, names: localNames, isExpired: false)
+            files.temporaryDirectory = made
+            return files
         }
         let files = files(absolute(directory))
         let all = [files.authority ?? "", files.certificate, files.key]
         if all.allSatisfy({ access($0, R_OK) == 0 }) { return files }
         return try write(directory: absolute(directory), names: localNames, isExpired: false)
+    }
+
+    /// Removes a temporary directory and what was written into it; leaves any other.
+    static func remove(_ files: CertificateFiles?) {
+        guard let files, let directory = files.temporaryDirectory else { return }
+        for path in [files.authority ?? "", files.certificate, files.key] { unlink(path) }
+        rmdir(directory)
     }
 
     private static var temporaryRoot: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }

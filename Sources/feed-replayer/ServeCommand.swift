@@ -37,6 +37,8 @@ struct ServeCommand: ParsableCommand {
 
     private func serve() throws(ReplayerError) {
         var options = try network.serverOptions(pacing: try pace.pacing(isRecorded: !market.feed.isEmpty))
+        let certificate = options.certificate
+        defer { Certificates.remove(certificate) }
         try pace.apply(to: &options)
         try faults.apply(to: &options)
         options.isQuiet = quiet

@@ -30,6 +30,8 @@ struct CertificateFiles: Equatable {
     var authority: String?
     var certificate: String
     var key: String
+    /// A directory that was made for this run alone and goes with it.
+    var temporaryDirectory: String?
 }
 
 /// Where to listen: `127.0.0.1:9443`, `[::1]:0`, `localhost:9443`.

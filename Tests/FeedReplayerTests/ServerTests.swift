@@ -233,6 +233,12 @@ import Testing
         var after = stat()
         try #require(stat(files.key, &after) == 0)
         #expect(before.st_ino == after.st_ino)
+        let passing = try Certificates.prepare(directory: nil)
+        #expect(access(passing.key, F_OK) == 0)
+        Certificates.remove(passing)
+        #expect(access(passing.temporaryDirectory ?? "/", F_OK) != 0)
+        Certificates.remove(files)
+        #expect(access(files.key, F_OK) == 0)
         #expect(throws: ReplayerError.self) {
             try Certificates.write(directory: "/proc/nowhere", names: ["a"], isExpired: false)
         }
