@@ -67,6 +67,7 @@ public final class PublishLedger: Sendable {
     private let published: CounterBlock
     private let latencies: [LatencyHistogram]
     private let state = Mutex(State())
+    private let ended = Atomic<Bool>(false)
 
     /// Notes that are kept for the control plane at most.
     static let noteLimit = 64
@@ -145,6 +146,9 @@ public final class PublishLedger: Sendable {
         }
     }
 
+    /// Whether the sink's other side has gone for good: what is in flight will stay so.
+    public var hasEnded: Bool { ended.load(ordering: .acquiring) }
+
     /// Notes since the last call, oldest first.
     public func fetchNotes() -> [PublishNote] {
         state.withLock { state in
@@ -200,6 +204,12 @@ public final class PublishLedger: Sendable {
             return append(PublishNote(time: now, isProblem: true, text: text), to: &state)
         }
         if dropped { add(to: .notesDropped) }
+    }
+
+    /// The sink's other side has gone for good.
+    func reportEnd(_ text: String) {
+        report(problem: text)
+        ended.store(true, ordering: .releasing)
     }
 
     /// The problem, if there is one, is over.

@@ -76,7 +76,7 @@ public final class StandardOutputSink: Sink {
         case EPIPE, ECONNRESET:
             isBroken = true
             ledger.count(.unavailable)
-            ledger.report(problem: "standard output: its reader has gone; nothing can be published any more")
+            ledger.reportEnd("standard output: its reader has gone; nothing can be published any more")
         default:
             retryAt = now + StandardOutputSink.retryNanos
             ledger.count(code == ENOSPC ? .resourceExhausted : .internal)
@@ -84,9 +84,6 @@ public final class StandardOutputSink: Sink {
                 problem: "standard output: \(errorText(code)); the batches are kept and tried again")
         }
     }
-
-    /// Whether the reader has gone for good: what is in flight will stay so.
-    public var hasEnded: Bool { isBroken }
 
     /// False: a write that can be done was done.
     public func hasInput() -> Bool { !isBroken && !isWaiting && retryAt == 0 && !buffer.isEmpty }

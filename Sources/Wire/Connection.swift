@@ -39,6 +39,8 @@ struct Connection: ~Copyable {
     /// When the phase must have ended, or the wait is over; monotonic ns.
     var deadline: Int64 = 0
     var lastBytesTime: Int64 = 0
+    /// Of the last run, ns since the epoch.
+    var lastReceivedTime: Int64 = 0
     var lastError = ""
 
     /// What epoll watches for.

@@ -174,6 +174,11 @@ extension WireStage {
         var received = time
         if received == 0 { received = connection.pointee.transport?.receivedTime ?? 0 }
         if received == 0 { received = ck_realtime_nanos() }
+        // The kernel's first stamps may be missing and the fallback be later than the next real one. Within a second
+        // receive times of a connection never go back; a clock that is set back further is believed.
+        let last = connection.pointee.lastReceivedTime
+        if received < last, last &- received < 1_000_000_000 { received = last }
+        connection.pointee.lastReceivedTime = received
         record.storeBytes(
             of: FrameRunHeader(
                 connection: UInt32(slot), generation: connection.pointee.generation, receivedTime: received,

@@ -24,6 +24,8 @@ struct DemoCommand: ParsableCommand {
     var output = "./data/demo"
     @Option(help: "Seed of the synthesised market.")
     var seed = 1
+    @Option(help: "How stages are put on threads: auto, stage, lane or single.")
+    var threads = Configuration.Threads.auto
     @Option(help: "Port of the API on 127.0.0.1; 0: any free one.")
     var apiPort = 0
 
@@ -43,6 +45,7 @@ struct DemoCommand: ParsableCommand {
         settings.output = output
         settings.seed = seed
         settings.apiPort = apiPort
+        settings.threads = threads
         let chosen = settings
         let isComplete = try started(sink: .file) {
             try SignalledRun.run { stop in
@@ -54,3 +57,5 @@ struct DemoCommand: ParsableCommand {
         guard isComplete else { throw SysExit.temporary }
     }
 }
+
+extension Configuration.Threads: ExpressibleByArgument {}

@@ -238,8 +238,8 @@ extension SyntheticMarket {
             }
         }
         symbols[symbol].window.add(symbols[symbol].second)
-        histories[symbol].expire(
-            before: new - MinuteHistory.day, current: bars[symbol &* intervals.count &+ 1], &symbols[symbol])
+        let minute = bars[symbol &* intervals.count &+ 1]
+        histories[symbol].expire(before: new - MinuteHistory.day, current: minute, &symbols[symbol])
         symbols[symbol].second = TradeSums(price: price)
         symbols[symbol].secondOpen = new
     }

@@ -61,7 +61,7 @@ import Testing
             input: try source.takeConsumer(), routes: source.routes, sink: sink, waker: source.waker)
         try source.write(trade)
         _ = stage.doWork()
-        #expect(sink.hasEnded)
+        #expect(sink.ledger.hasEnded)
         #expect(!ledger.isHealthy)
         #expect(ledger.eventsInFlight == 3)
         try source.write(trade)

@@ -33,7 +33,8 @@ public final class Collector: Sendable {
     public init(configuration: Configuration, logger: Logger) throws {
         guard configuration.exchanges.count <= BatchSettings.marketLimit else {
             throw CollectorError(
-                "\(configuration.exchanges.count) markets are more than \(BatchSettings.marketLimit); run several collectors")
+                "\(configuration.exchanges.count) markets are more than \(BatchSettings.marketLimit); run several collectors"
+            )
         }
         self.configuration = configuration
         self.logger = logger

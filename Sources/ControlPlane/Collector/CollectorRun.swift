@@ -26,13 +26,13 @@ public enum CollectorRun {
         try collector.start()
         logger.info("collecting", metadata: ["threads": "\(collector.threadSummary)"])
         var failure: (any Error)?
-        while !stop.isRequested, failure == nil {
+        while !stop.isRequested, failure == nil, !collector.ledger.hasEnded {
             try? await Task.sleep(nanoseconds: 100_000_000)
             collector.logNotices()
             do { try await watch(collector) } catch { failure = error }
         }
         logger.info("draining")
-        let isDelivered = await collector.drain(graceNanos: graceNanos)
+        let isDelivered = await collector.drain(graceNanos: collector.ledger.hasEnded ? 0 : graceNanos)
         collector.logNotices()
         await api?.stop()
         if let failure { throw failure }

@@ -14,6 +14,8 @@ public enum Demo {
         public var output = "./data/demo"
         /// The market's seed.
         public var seed = 1
+        /// How stages are put on threads.
+        public var threads = Configuration.Threads.auto
         /// Port of the API on 127.0.0.1; 0: any free one.
         public var apiPort = 0
         /// The defaults.
@@ -72,7 +74,7 @@ public enum Demo {
     ) throws -> Configuration {
         let list = symbols.joined(separator: ", ")
         let yaml = """
-            collector: { name: demo }
+            collector: { name: demo, threads: \(settings.threads.rawValue) }
             exchanges:
               - adapter: binance
                 market: spot
