@@ -58,7 +58,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "CKernel", "CZstd", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing",
+                "CKernel", "CZstd", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter",
+                "Parsing",
                 "Batching", "Publishing", "GoogleCloud", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
@@ -106,7 +107,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "exchange-collector", "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData", "Rings",
+                "exchange-collector", "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData",
+                "Rings",
                 "Telemetry", "Wire",
             ],
             exclude: ["wrong-configurations.txt"]),
