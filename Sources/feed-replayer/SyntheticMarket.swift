@@ -239,7 +239,9 @@ extension SyntheticMarket {
         }
         symbols[symbol].window.add(symbols[symbol].second)
         let minute = bars[symbol &* intervals.count &+ 1]
-        histories[symbol].expire(before: new - MinuteHistory.day, current: minute, &symbols[symbol])
+        // The pointer is copied first: with the thread sanitizer on, reading it overlaps the change of `histories`.
+        let state = symbols + symbol
+        histories[symbol].expire(before: new - MinuteHistory.day, current: minute, &state.pointee)
         symbols[symbol].second = TradeSums(price: price)
         symbols[symbol].secondOpen = new
     }
