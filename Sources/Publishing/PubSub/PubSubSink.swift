@@ -24,6 +24,9 @@ public final class PubSubSink: Sink {
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
     private var isClosed = false
+    private var lastPerform: Int64 = 0
+    /// The longest time without a call of curl_multi_perform while requests are in flight, ns.
+    static let performPause: Int64 = 1_000_000
     private var tokenRetryAt: Int64 = 0
     // libcurl looks at every request whenever it is called: with some in flight it is called at a pace.
     private var lastMove: Int64 = 0
@@ -84,7 +87,10 @@ public final class PubSubSink: Sink {
         if scheduler.inFlight > 0 {
             lastMove = now
             var woken: Int32 = 0
-            if cc_multi_poll(multi, -1, 0, &woken) > 0 || cc_multi_timeout(multi) == 0 {
+            // libcurl may hold bytes that it has read for another stream: neither socket nor timer tells of them.
+            let isDue = now - lastPerform >= PubSubSink.performPause
+            if cc_multi_poll(multi, -1, 0, &woken) > 0 || cc_multi_timeout(multi) == 0 || isDue {
+                lastPerform = now
                 work += perform(now: now)
             }
         }
