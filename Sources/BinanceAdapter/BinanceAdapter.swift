@@ -35,12 +35,29 @@ public struct BinanceAdapter: ExchangeAdapter {
     /// `wss://stream.binance.com:9443`.
     public var defaultEndpoint: Endpoint { endpoint }
 
+    /// The default first, then the same host's other port, then the host for market data only.
+    public var endpoints: [Endpoint] {
+        [endpoint]
+            + ["wss://stream.binance.com:443", "wss://data-stream.binance.vision:443"].compactMap {
+                try? Endpoint($0)
+            }
+    }
+    /// SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS.
+    public var language: any ControlLanguage { BinanceRequests() }
+    /// Always in combined mode; streams are asked for when the connection is open.
+    public func target(of stream: StreamPlan) -> String {
+        timeUnit == .microseconds ? "/stream?timeUnit=MICROSECOND" : "/stream"
+    }
+
     /// See ``BinanceLimits``.
     public var limits: ConnectionLimits {
         var limits = ConnectionLimits()
         limits.frameSpacingNanos = BinanceLimits.frameSpacingNanos
         limits.silenceNanos = BinanceLimits.silenceNanos
         limits.messageBytes = BinanceLimits.messageBytes
+        limits.streamsPerConnection = BinanceLimits.streamsPerConnection
+        limits.namesPerRequest = BinanceLimits.namesPerRequest
+        limits.requestBytes = BinanceLimits.requestBytes
         return limits
     }
 

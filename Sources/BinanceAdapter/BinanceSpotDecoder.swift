@@ -9,18 +9,26 @@ import Wire
 /// known are skipped, and `null` is the same as absence. A frame with one object becomes one event or one dead
 /// letter; of an array every readable element becomes an event and each other one a dead letter.
 public final class BinanceSpotDecoder: FrameDecoder {
-    private let reader: SpotReader
+    private var reader: SpotReader
 
     /// A decoder for `streams`; see ``ExchangeAdapter/makeDecoder(market:instruments:streams:)``.
     public init(
         market: Int, instruments: InstrumentTable, streams: [StreamPlan],
         timeUnit: BinanceAdapter.TimeUnit = .milliseconds
     ) {
-        let nanosPerUnit: Int64 = timeUnit == .microseconds ? 1_000 : 1_000_000
         reader = SpotReader(
-            streams: StreamTable(streams, market: market, instruments: instruments),
-            layouts: LayoutTable(streams, market: market, instruments: instruments), instruments: instruments,
-            market: market, nanosPerUnit: nanosPerUnit, unitsMax: Int64.max / nanosPerUnit)
+            streams: streams, market: market, instruments: instruments,
+            nanosPerUnit: timeUnit == .microseconds ? 1_000 : 1_000_000)
+    }
+
+    /// See ``FrameDecoder/update(streams:)``.
+    public func update(streams: [StreamPlan]) {
+        let old = reader
+        reader = SpotReader(
+            streams: streams, market: old.market, instruments: old.instruments, nanosPerUnit: old.nanosPerUnit
+        )
+        old.streams.free()
+        old.layouts.free()
     }
 
     deinit {
@@ -57,6 +65,15 @@ struct SpotReader {
     let nanosPerUnit: Int64
     /// The latest time whose nanoseconds fit 64 bits.
     let unitsMax: Int64
+
+    init(streams: [StreamPlan], market: Int, instruments: InstrumentTable, nanosPerUnit: Int64) {
+        self.streams = StreamTable(streams, market: market, instruments: instruments)
+        layouts = LayoutTable(streams, market: market, instruments: instruments)
+        self.instruments = instruments
+        self.market = market
+        self.nanosPerUnit = nanosPerUnit
+        unitsMax = Int64.max / nanosPerUnit
+    }
 
     /// One frame, however it is written. Room for all that it can become has been asked for.
     @inline(never)

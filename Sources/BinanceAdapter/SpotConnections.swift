@@ -21,6 +21,19 @@ extension BinanceAdapter {
     }
 }
 
+/// `{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}`; the same on all of Binance's markets.
+struct BinanceRequests: ControlLanguage {
+    func subscribe(_ names: [String], id: Int64) -> [UInt8] { request("SUBSCRIBE", names, id) }
+    func unsubscribe(_ names: [String], id: Int64) -> [UInt8] { request("UNSUBSCRIBE", names, id) }
+    func list(id: Int64) -> [UInt8]? { Array("{\"method\":\"LIST_SUBSCRIPTIONS\",\"id\":\(id)}".utf8) }
+
+    private func request(_ method: String, _ names: [String], _ id: Int64) -> [UInt8] {
+        Array("{\"method\":\"\(method)\",\"params\":[".utf8)
+            + names.map(SubscribeRequests.quoted).joined(separator: [UInt8(ascii: ",")])
+            + Array("],\"id\":\(id)}".utf8)
+    }
+}
+
 /// `{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}`
 enum SubscribeRequests {
     /// Requests for all `names`, within ``BinanceLimits``; ids from 1.

@@ -12,13 +12,22 @@ public struct StreamPlan: Sendable, Equatable {
     public var variant: UInt8
     /// The symbol in the exchange's spelling; nil for an all-market stream.
     public var symbol: String?
+    /// The exchange sends it at least so often, ns; nil where only the market decides.
+    public var period: Int64?
+    /// Index in the lane, given by the planner: of its cells in `StreamActivity`.
+    public var id: UInt32
 
     /// A stream.
-    public init(name: String, kind: EventKind, variant: UInt8 = 0, symbol: String?) {
+    public init(
+        name: String, kind: EventKind, variant: UInt8 = 0, symbol: String?, period: Int64? = nil,
+        id: UInt32 = 0
+    ) {
         self.name = name
         self.kind = kind
         self.variant = variant
         self.symbol = symbol
+        self.period = period
+        self.id = id
     }
 }
 
@@ -45,8 +54,16 @@ public protocol ExchangeAdapter: Sendable {
     var exchange: String { get }
     /// Where to connect to unless the configuration says otherwise.
     var defaultEndpoint: Endpoint { get }
+    /// Where else the same streams can be had, for redundant legs and for when the default fails; the default first.
+    var endpoints: [Endpoint] { get }
     /// How connections may behave.
     var limits: ConnectionLimits { get }
+    /// How streams are asked for.
+    var language: any ControlLanguage { get }
+
+    /// The request target of the connections that can carry a stream: `/stream`, `/public/stream`. Streams of
+    /// different targets never share a connection.
+    func target(of stream: StreamPlan) -> String
 
     /// The streams that serve these subscriptions, without repeats, in a fixed order. `warnings` are sentences for
     /// the user about what will be accepted and yet not deliver.
@@ -70,6 +87,9 @@ public protocol FrameDecoder: AnyObject {
     /// Returns how many frames were dealt with: fewer than there are where the event ring is full (see
     /// ``EventWriter/hasRoom(forFrameOf:)``), to be called again later with the rest.
     func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int
+
+    /// From now on these are the streams. Called between two runs, when subscriptions change.
+    func update(streams: [StreamPlan])
 }
 
 /// What an exchange's answer means for the connection it came on.
@@ -78,6 +98,8 @@ public enum ControlSignal: Sendable, Equatable {
     case acknowledged(id: Int64)
     /// A request was refused, or some request that cannot be told (id nil). `text`: the answer, at most 256 bytes.
     case refused(id: Int64?, code: Int64?, text: String)
+    /// The streams that the exchange holds subscribed on this connection.
+    case listed(id: Int64, names: [String])
     /// The exchange will end the connection soon: open another.
     case serverShutdown
 }

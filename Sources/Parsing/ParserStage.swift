@@ -79,6 +79,7 @@ public struct ParserStage: ~Copyable, Stage {
                 let which = id.map { "request \($0)" } ?? "a request"
                 let why = code.map { "code \($0), " } ?? ""
                 commands.send(.refused(slot: slot, generation: generation, text: "\(which): \(why)\(text)"))
+            case .listed(let id, _): commands.send(.acknowledged(slot: slot, generation: generation, id: id))
             case .serverShutdown: commands.send(.serverShutdown(slot: slot, generation: generation))
             }
         }

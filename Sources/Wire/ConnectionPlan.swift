@@ -31,9 +31,49 @@ public struct ConnectionLimits: Sendable, Equatable {
     public var backoffLastNanos: Int64 = 30_000_000_000
     /// After an answer that will not change soon (HTTP 403, 451), ns.
     public var refusedNanos: Int64 = 300_000_000_000
+    /// Streams that one connection may carry.
+    public var streamsPerConnection = 1_000
+    /// Names in one request.
+    public var namesPerRequest = 200
+    /// Payload of one request, bytes.
+    public var requestBytes = 4_000
+    /// Connection attempts from one address in ``attemptWindowNanos``, of all connections together.
+    public var attemptsPerWindow = 300
+    /// See ``attemptsPerWindow``.
+    public var attemptWindowNanos: Int64 = 300_000_000_000
+    /// The exchange ends a connection at this age, ns; it is replaced before.
+    public var lifetimeNanos: Int64 = 86_400_000_000_000
 
     /// The defaults above: those of Binance spot.
     public init() {}
+}
+
+/// How an exchange is asked for streams on an open connection. Used when a connection is made or changed, never for
+/// each message.
+public protocol ControlLanguage: Sendable {
+    /// The payload of a request for streams.
+    func subscribe(_ names: [String], id: Int64) -> [UInt8]
+    /// The payload of a request to end streams.
+    func unsubscribe(_ names: [String], id: Int64) -> [UInt8]
+    /// The payload of a request for the list of what is subscribed; nil where the exchange has none.
+    func list(id: Int64) -> [UInt8]?
+}
+
+/// One stream of a slot.
+public struct SlotStream: Sendable, Equatable {
+    /// Index in the lane: of its cells in ``StreamActivity``.
+    public var id: UInt32
+    /// The exchange's name of it: `btcusdt@trade`.
+    public var name: String
+    /// The exchange sends it at least so often, ns; nil where only the market decides.
+    public var period: Int64?
+
+    /// A stream.
+    public init(id: UInt32, name: String, period: Int64? = nil) {
+        self.id = id
+        self.name = name
+        self.period = period
+    }
 }
 
 /// One connection slot: where to connect and what to ask for there.

@@ -18,6 +18,9 @@ struct FakeAdapter: ExchangeAdapter {
     var exchange: String { market == "spot" ? "fake" : "fake-\(market)" }
     var defaultEndpoint: Endpoint { FakeAdapter.endpoint }
     var limits: ConnectionLimits { ConnectionLimits() }
+    var endpoints: [Endpoint] { [FakeAdapter.endpoint] }
+    var language: any ControlLanguage { FakeLanguage() }
+    func target(of stream: StreamPlan) -> String { "/stream" }
 
     private static let endpoint: Endpoint = {
         do { return try Endpoint("wss://stream.fake.example:9443") } catch { preconditionFailure("\(error)") }
@@ -65,7 +68,17 @@ struct FakeAdapter: ExchangeAdapter {
     }
 }
 
+/// `+name,name`, `-name,name`, `?`.
+struct FakeLanguage: ControlLanguage {
+    func subscribe(_ names: [String], id: Int64) -> [UInt8] { Array("+\(names.joined(separator: ","))".utf8) }
+    func unsubscribe(_ names: [String], id: Int64) -> [UInt8] {
+        Array("-\(names.joined(separator: ","))".utf8)
+    }
+    func list(id: Int64) -> [UInt8]? { [UInt8(ascii: "?")] }
+}
+
 final class FakeDecoder: FrameDecoder {
+    func update(streams: [StreamPlan]) {}
     func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int { 0 }
 }
 

@@ -12,6 +12,7 @@ struct AlreadyTaken: Error {}
 private final class TextDecoder: FrameDecoder {
     let instrument: UInt32
     init(instrument: UInt32) { self.instrument = instrument }
+    func update(streams: [StreamPlan]) {}
 
     func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
         var done = 0
