@@ -66,7 +66,7 @@ struct DifferentialTests {
         let isIgnored = harness.counters.counts(nil, market: 0).ignored > ignoredBefore
         let answers = harness.takeSignals().map { signal -> SpotReference.Answer in
             switch signal {
-            case .acknowledged: .acknowledged
+            case .acknowledged, .listed: .acknowledged
             case .refused: .refused
             case .serverShutdown: .serverShutdown
             }

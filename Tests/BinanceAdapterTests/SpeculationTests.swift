@@ -15,11 +15,9 @@ struct SpeculationTests {
 
         init(_ plans: [StreamPlan], isMicroseconds: Bool = false) throws {
             let instruments = InstrumentTable(exchanges: ["binance"], capacity: 100)
-            let nanosPerUnit: Int64 = isMicroseconds ? 1_000 : 1_000_000
             reader = SpotReader(
-                streams: StreamTable(plans, market: 0, instruments: instruments),
-                layouts: LayoutTable(plans, market: 0, instruments: instruments), instruments: instruments,
-                market: 0, nanosPerUnit: nanosPerUnit, unitsMax: Int64.max / nanosPerUnit)
+                streams: plans, market: 0, instruments: instruments,
+                nanosPerUnit: isMicroseconds ? 1_000 : 1_000_000)
             let (producer, _, _) = try Ring.make(name: "test", minimumCapacity: 1 << 20)
             guard let end = producer.take() else { throw RingTaken() }
             writer = EventWriter(
