@@ -94,6 +94,16 @@ public struct ConnectionPlan: Sendable {
     public var streamCount: Int
     /// Limits.
     public var limits: ConnectionLimits
+    /// Index of the shard in its lane; both legs of a redundant pair have the same.
+    public var shard: Int
+    /// 0, or 1 for the second leg of a redundant pair.
+    public var leg = 0
+    /// Where else to connect to, in order of preference, `endpoint` first.
+    public var endpoints: [Endpoint]
+    /// The streams that it carries.
+    public var streams: [SlotStream] = []
+    /// How they are asked for; nil: not at all.
+    public var language: (any ControlLanguage)?
 
     /// A plan.
     public init(
@@ -109,5 +119,7 @@ public struct ConnectionPlan: Sendable {
         self.controlFrames = controlFrames
         self.streamCount = streamCount
         self.limits = limits
+        shard = slot
+        endpoints = [endpoint]
     }
 }
