@@ -12,6 +12,23 @@ public struct ControlFrame: Sendable, Equatable {
     }
 }
 
+/// A stretch of the UTC day.
+public struct DayWindow: Sendable, Equatable {
+    /// Seconds of the day, 0 ..< 86,400.
+    public var begin: Int
+    /// Seconds of the day; before `begin`: of the next one.
+    public var end: Int
+
+    /// A stretch.
+    public init(begin: Int, end: Int) {
+        self.begin = begin
+        self.end = end
+    }
+
+    /// Its length, seconds; 0 where it begins as it ends.
+    public var length: Int { (end - begin + 86_400) % 86_400 }
+}
+
 /// How one connection may behave towards its exchange.
 public struct ConnectionLimits: Sendable, Equatable {
     /// Least time between two frames of ours, pongs included, ns.
@@ -43,6 +60,20 @@ public struct ConnectionLimits: Sendable, Equatable {
     public var attemptWindowNanos: Int64 = 300_000_000_000
     /// The exchange ends a connection at this age, ns; it is replaced before.
     public var lifetimeNanos: Int64 = 86_400_000_000_000
+    /// A connection of this age is replaced, the new one delivering before the old one goes, ns; 0: never.
+    public var rolloverAfterNanos: Int64 = 82_800_000_000_000
+    /// The replacement comes earlier by a random part of this, so that connections made together part, ns.
+    public var rolloverJitterNanos: Int64 = 1_800_000_000_000
+    /// The time of day in which connections are replaced if they can be, seconds of the UTC day; may span midnight.
+    public var rolloverWindow: DayWindow?
+    /// A connection that is silent for so long, pings included, is asked for its subscriptions, ns.
+    public var probeAfterNanos: Int64 = 40_000_000_000
+    /// For the answer to that question, ns.
+    public var probeAnswerNanos: Int64 = 5_000_000_000
+    /// How long a stream may be silent of which nothing is known yet, ns.
+    public var streamSilenceNanos: Int64 = 600_000_000_000
+    /// How long a stream may be silent that delivered often enough to be known, at least, ns.
+    public var streamSilenceFloorNanos: Int64 = 10_000_000_000
 
     /// The defaults above: those of Binance spot.
     public init() {}
