@@ -43,7 +43,7 @@ struct Connection: ~Copyable {
     var lastReceivedTime: Int64 = 0
     var lastError = ""
 
-    /// What epoll watches for.
+    /// What the reactor watches for.
     var watched: UInt32 = 0
     /// Encoded bytes that the socket would not take yet.
     var unsent: [UInt8] = []

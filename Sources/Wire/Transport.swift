@@ -33,7 +33,7 @@ public final class TLSContext: @unchecked Sendable {
 
 /// A socket with or without TLS. Owned by the I/O thread.
 struct Transport: ~Copyable {
-    let fd: Int32
+    private var source: ReceiveSource
     private let tls: OpaquePointer?
     private var receivedNanos: Int64 = 0
     private var socketError: Int32 = 0
@@ -49,20 +49,25 @@ struct Transport: ~Copyable {
         case failed
     }
 
-    /// Nil where OpenSSL has no memory or refuses the host's name.
-    init?(fd: Int32, context: TLSContext?, host: String) {
-        self.fd = fd
+    var fd: Int32 { source.fd }
+
+    /// On a descriptor that a ``Reactor`` watches; it is closed with the transport. Nil where OpenSSL has no memory
+    /// or refuses the host's name: then it stays open.
+    init?(source: ReceiveSource, context: TLSContext?, host: String) {
+        self.source = source
         guard let context else {
             tls = nil
             return
         }
-        guard let tls = ct_client_new(context.pointer, fd, host, Transport.receiveSize) else { return nil }
+        guard let tls = ct_client_new(context.pointer, source.fd, host, Transport.receiveSize) else {
+            return nil
+        }
         self.tls = tls
     }
 
     deinit {
         if let tls { ct_client_free(tls) }
-        ck_close(fd)
+        ck_close(source.fd)
     }
 
     mutating func handshake() -> Outcome {
@@ -78,7 +83,7 @@ struct Transport: ~Copyable {
             if got > 0 { return .bytes(Int(got)) }
             return got == 0 ? .ended : Transport.outcome(got)
         }
-        let got = ck_receive(fd, bytes, count, &receivedNanos)
+        let got = source.receive(into: bytes, count: count, nanos: &receivedNanos)
         if got > 0 { return .bytes(Int(got)) }
         if got == 0 { return .ended }
         if got == -Int64(EAGAIN) { return .wantRead }
@@ -92,7 +97,7 @@ struct Transport: ~Copyable {
             let sent = ct_client_write(tls, base, bytes.count)
             return sent > 0 ? .bytes(Int(sent)) : Transport.outcome(sent)
         }
-        let sent = ck_send(fd, base, bytes.count)
+        let sent = ck_send(source.fd, base, bytes.count)
         if sent >= 0 { return .bytes(Int(sent)) }
         if sent == -Int64(EAGAIN) { return .wantWrite }
         socketError = Int32(-sent)

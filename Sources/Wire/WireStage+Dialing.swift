@@ -28,17 +28,18 @@ extension WireStage {
                 connection.pointee.lastError = systemErrorText(-fd)
                 continue
             }
+            reactor.add(fd, CK_WRITE, token: token(slot))
+            connection.pointee.watched = UInt32(CK_WRITE)
             connection.pointee.transport = Transport(
-                fd: fd, context: connection.pointee.context, host: connection.pointee.plan.endpoint.host)
+                source: reactor.source(of: fd), context: connection.pointee.context,
+                host: connection.pointee.plan.endpoint.host)
             guard connection.pointee.transport != nil else {
+                reactor.remove(fd)
                 ck_close(fd)
                 connection.pointee.lastError = "TLS could not be set up for this host's name"
                 continue
             }
             connection.pointee.phase = .connecting
-            let watched = UInt32(CK_READ | CK_WRITE)
-            connection.pointee.watched = watched
-            _ = ck_epoll_add(epoll, fd, watched, token(slot))
             return
         }
         end(
@@ -51,13 +52,13 @@ extension WireStage {
         UInt64(connections[slot].generation) << 32 | UInt64(slot)
     }
 
-    func watch(_ slot: Int, _ events: Int) {
+    mutating func watch(_ slot: Int, _ events: Int) {
         let connection = connections + slot
         guard connection.pointee.watched != UInt32(events), let fd = connection.pointee.transport?.fd else {
             return
         }
         connection.pointee.watched = UInt32(events)
-        _ = ck_epoll_modify(epoll, fd, UInt32(events), token(slot))
+        reactor.modify(fd, events, token: token(slot))
     }
 
     /// The socket of a connection that is being opened is ready for something.
@@ -68,6 +69,7 @@ extension WireStage {
             let result = ck_connect_result(fd)
             guard result == 0 else {
                 connection.pointee.lastError = systemErrorText(-result)
+                reactor.remove(fd)
                 connection.pointee.transport = nil
                 connect(slot)
                 return

@@ -81,7 +81,7 @@ extension WireStage {
         let wasOpen = connection.pointee.phase == .open || connection.pointee.phase == .closing
         if let fd = connection.pointee.transport?.fd {
             connection.pointee.transport?.shutdown()
-            _ = ck_epoll_remove(epoll, fd)
+            reactor.remove(fd)
         }
         connection.pointee.reset()
         if wasOpen { signal(slot, .closed) }

@@ -4,19 +4,14 @@ import Rings
 /// The I/O thread of a lane: opens the connections of its slots and keeps them open, reads, decrypts and unframes
 /// into the frame ring. See ``ConnectionPlan`` for what a slot is told.
 public struct WireStage: ~Copyable, Stage {
-    static let wakerToken = UInt64.max
-
     var frames: RingProducer
     let monitor: WireMonitor
     let commands: CommandQueue<WireCommand>
     let resolver: ResolverStage.Mailbox
     let waker: Waker
-    let epoll: Int32
+    var reactor: Reactor
     let connections: UnsafeMutablePointer<Connection>
     let connectionCount: Int
-    private let events: UnsafeMutablePointer<ck_event>
-    private var eventCount = 0
-    private static let eventLimit = 256
     /// Where the run's table is gathered before it is put behind the data.
     let slices: UnsafeMutablePointer<FrameSlice>
     var random = RandomPool()
@@ -40,28 +35,21 @@ public struct WireStage: ~Copyable, Stage {
         self.commands = commands
         self.resolver = resolver
         self.waker = waker
-        epoll = ck_epoll_create()
-        if epoll >= 0 { _ = ck_epoll_add(epoll, waker.descriptor, UInt32(CK_READ), WireStage.wakerToken) }
+        reactor = Reactor(waker: waker)
         connections = .allocate(capacity: max(1, plans.count))
         connectionCount = plans.count
         for (index, plan) in plans.enumerated() {
             (connections + index).initialize(
                 to: Connection(plan: plan, context: plan.endpoint.isTLS ? contexts[plan.tls] : nil))
         }
-        events = .allocate(capacity: WireStage.eventLimit)
         slices = .allocate(capacity: WireStage.sliceLimit)
-        if epoll < 0 {
-            monitor.notice(
-                .error, slot: 0, "no epoll (errno \(-epoll)); raise the limit of open files (ulimit -n)")
-        }
+        if let problem = reactor.problem { monitor.notice(.error, slot: 0, problem) }
     }
 
     deinit {
         connections.deinitialize(count: connectionCount)
         connections.deallocate()
-        events.deallocate()
         slices.deallocate()
-        if epoll >= 0 { ck_close(epoll) }
     }
 
     /// One cycle; see the type.
@@ -72,15 +60,9 @@ public struct WireStage: ~Copyable, Stage {
             obey(command)
             work += 1
         }
-        if eventCount == 0 {
-            eventCount = Int(max(0, ck_epoll_wait(epoll, events, Int32(WireStage.eventLimit), 0)))
-        }
-        for index in 0..<eventCount {
-            let event = events[index]
-            guard event.token != WireStage.wakerToken else { continue }
-            work += handle(event)
-        }
-        eventCount = 0
+        if reactor.eventCount == 0 { reactor.wait(nanos: 0) }
+        for index in 0..<reactor.eventCount { work += handle(reactor.event(index)) }
+        reactor.clear()
         if !pending.isEmpty { work += readPending() }
         let now = ck_monotonic_nanos()
         if now >= nextTimer { work += runTimers(now) }
@@ -198,7 +180,7 @@ public struct WireStage: ~Copyable, Stage {
     // MARK: Stage
 
     /// Whether the next cycle would find something to do.
-    public mutating func hasInput() -> Bool { !commands.isEmpty || eventCount > 0 }
+    public mutating func hasInput() -> Bool { !commands.isEmpty || reactor.eventCount > 0 }
 
     /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 {
@@ -210,6 +192,6 @@ public struct WireStage: ~Copyable, Stage {
 
     /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) {
-        eventCount = Int(max(0, ck_epoll_wait(epoll, events, Int32(WireStage.eventLimit), nanos)))
+        reactor.wait(nanos: nanos)
     }
 }

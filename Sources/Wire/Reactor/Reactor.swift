@@ -1,0 +1,77 @@
+import CKernel
+import Rings
+
+/// What an I/O thread waits for its descriptors with.
+public enum ReactorBackend: String, Sendable, CaseIterable {
+    /// Level-triggered epoll; bytes are read by system calls.
+    case epoll
+}
+
+/// Waits for the descriptors of one I/O thread and for its waker. Made, used and destroyed on that thread.
+///
+/// A descriptor is watched from ``add(_:_:token:)`` until ``remove(_:)``, which must come before it is closed. What is
+/// reported for it carries the token that it was given last; events that ``wait(nanos:)`` had already found may carry
+/// an older one, so a token must tell connections of the same slot apart. Events are level-triggered: what was not
+/// read or written is reported again.
+///
+/// Bytes of a watched descriptor are read through its ``source(of:)`` and in no other way: a completion backend may
+/// have taken them from the socket already. `CK_READ` may be asked for only once the socket is connected.
+struct Reactor: ~Copyable {
+    private static let wakerToken = UInt64.max
+    private static let eventLimit = 256
+
+    private let epoll: Int32
+    private let events: UnsafeMutablePointer<ck_event>
+    /// Events that the last wait found, the waker's not counted.
+    private(set) var eventCount = 0
+
+    init(waker: Waker) {
+        epoll = ck_epoll_create()
+        if epoll >= 0 { _ = ck_epoll_add(epoll, waker.descriptor, UInt32(CK_READ), Reactor.wakerToken) }
+        events = .allocate(capacity: Reactor.eventLimit)
+    }
+
+    deinit {
+        events.deallocate()
+        if epoll >= 0 { ck_close(epoll) }
+    }
+
+    /// Why the reactor does not work, with the remedy; nil where it does.
+    var problem: String? {
+        epoll < 0 ? "no epoll (errno \(-epoll)); raise the limit of open files (ulimit -n)" : nil
+    }
+
+    /// Watches `fd` for `events` (`CK_READ | CK_WRITE`). 0 or -errno.
+    @discardableResult
+    mutating func add(_ fd: Int32, _ events: Int, token: UInt64) -> Int32 {
+        ck_epoll_add(epoll, fd, UInt32(events), token)
+    }
+
+    /// Watches `fd` for other events, or with another token. 0 or -errno.
+    @discardableResult
+    mutating func modify(_ fd: Int32, _ events: Int, token: UInt64) -> Int32 {
+        ck_epoll_modify(epoll, fd, UInt32(events), token)
+    }
+
+    /// No longer watches `fd`; bytes that were not read are lost with it.
+    mutating func remove(_ fd: Int32) { _ = ck_epoll_remove(epoll, fd) }
+
+    /// Where the bytes of `fd`, which is watched, are to be read.
+    func source(of fd: Int32) -> ReceiveSource { ReceiveSource(fd: fd) }
+
+    /// Waits for events, at most so long; 0 only looks. Replaces the events of the wait before.
+    mutating func wait(nanos: Int64) {
+        let found = Int(max(0, ck_epoll_wait(epoll, events, Int32(Reactor.eventLimit), nanos)))
+        eventCount = 0
+        for index in 0..<found where events[index].token != Reactor.wakerToken {
+            events[eventCount] = events[index]
+            eventCount &+= 1
+        }
+    }
+
+    /// One of the ``eventCount`` events: its token, and what of `CK_READ | CK_WRITE | CK_HANGUP` holds.
+    func event(_ index: Int) -> ck_event { events[index] }
+
+    /// The events were handled.
+    mutating func clear() { eventCount = 0 }
+}
