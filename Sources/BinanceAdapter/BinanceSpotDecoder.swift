@@ -103,6 +103,7 @@ struct SpotReader {
             }
             return
         }
+        events.stream = stream.pointee.id
         if stream.pointee.isArray {
             readArray(frame, at: envelope.data, of: stream, into: &events)
         } else {
@@ -123,6 +124,7 @@ struct SpotReader {
             let name = try cursor.readString()
             guard try cursor.nextMember(), try cursor.readKey() == JSONKey("data") else { return false }
             if let stream = find(name) {
+                events.stream = stream.pointee.id
                 let source = PayloadSource(stream: stream, endsFrame: true)
                 return !stream.pointee.isArray && readObject(&cursor, of: source, into: &events) == nil
             }

@@ -16,6 +16,8 @@ struct StreamLayout: BitwiseCopyable {
     static var valuesOffset: Int { prefixMax + 2 * middleMax }
 
     var instrument: UInt32
+    /// The stream's index in the lane.
+    var stream: UInt32
     var kind: EventKind
     var variant: UInt8
     var prefixLength: UInt8
@@ -52,7 +54,7 @@ struct LayoutTable: BitwiseCopyable {
             made.append(
                 (
                     StreamLayout(
-                        instrument: instrument, kind: stream.kind, variant: stream.variant,
+                        instrument: instrument, stream: stream.id, kind: stream.kind, variant: stream.variant,
                         prefixLength: UInt8(texts[0].count), middleLength: UInt8(texts[1].count),
                         secondLength: UInt8(texts[2].count)), texts
                 ))

@@ -12,6 +12,7 @@ extension SpotReader {
             let layout = layouts.find(start)
         else { return false }
         let values = LayoutTable.values(layout)
+        events.stream = values.stream
         var text = ExpectedText(at: start + Int(values.prefixLength), end: start + frame.count)
         switch values.kind {
         case .trade: return takeTrade(&text, layout, &events)

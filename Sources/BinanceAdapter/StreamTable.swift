@@ -16,6 +16,8 @@ struct StreamEntry: BitwiseCopyable {
     var variant: UInt8
     /// Whether its payloads are arrays.
     var isArray: Bool
+    /// The stream's index in the lane.
+    var id: UInt32
 }
 
 /// The subscribed streams by name: open addressing, never changed once made. Raw memory, so that reading it costs
@@ -39,7 +41,8 @@ struct StreamTable: BitwiseCopyable {
                     nameOffset: UInt32(bytes.count), nameLength: UInt32(name.count),
                     symbolOffset: UInt32(bytes.count + name.count), symbolLength: UInt32(symbol.count),
                     instrument: stream.symbol.flatMap { instruments.intern($0, market: market) } ?? 0,
-                    kind: stream.kind, variant: stream.variant, isArray: stream.symbol == nil))
+                    kind: stream.kind, variant: stream.variant, isArray: stream.symbol == nil,
+                    id: stream.id))
             bytes += name + symbol
         }
         text = .allocate(byteCount: bytes.count + JSONCursor.slack, alignment: 64)

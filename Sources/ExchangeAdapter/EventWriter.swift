@@ -17,6 +17,8 @@ import Rings
     public var receivedTime: Int64 = 0
     /// The market of the run being read.
     public var market = 0
+    /// The stream that the frame at hand belongs to: set by the decoder before the frame's first event.
+    public var stream: UInt32 = 0
     /// Tells the connection of the run being read from all others: slot and generation.
     public var connection: UInt64 = 0
 
