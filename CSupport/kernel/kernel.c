@@ -128,6 +128,7 @@ int ck_thread_start(void (*entry)(void *), void *context, uintptr_t *handle) {
 }
 
 int ck_thread_join(uintptr_t handle) { return -pthread_join((pthread_t)handle, NULL); }
+void ck_thread_detach(uintptr_t handle) { pthread_detach((pthread_t)handle); }
 
 int ck_random(void *bytes, size_t count) {
     char *at = bytes;

@@ -12,10 +12,18 @@
 
 #include "ckernel.h"
 
+_Static_assert(CK_FAMILY_ANY == AF_UNSPEC && CK_FAMILY_V4 == AF_INET && CK_FAMILY_V6 == AF_INET6, "families");
+
 int ck_resolve(const char *host, uint16_t port, ck_address *addresses, int limit) {
+    return ck_resolve_family(host, port, CK_FAMILY_ANY, 0, addresses, limit);
+}
+
+int ck_resolve_family(const char *host, uint16_t port, int family, int only_literal, ck_address *addresses, int limit) {
     char service[8];
     snprintf(service, sizeof service, "%u", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_family = family,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV | (only_literal ? AI_NUMERICHOST : 0)};
     struct addrinfo *found = NULL;
     int error = getaddrinfo(host, service, &hints, &found);
     // The EAI_ codes are negative in glibc.
@@ -43,20 +51,66 @@ int ck_address_text(const ck_address *address, char *text, size_t size) {
 
 static void set_option(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
-int ck_connect(const ck_address *address, int receive_buffer) {
-    const struct sockaddr *to = (const struct sockaddr *)address->bytes;
-    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -errno;
+// Options of value 0 are left alone. A refused one is no reason to go without the connection: see
+// ck_socket_options_of.
+static void set_options(int fd, const ck_socket_options *options) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
-    if (receive_buffer > 0) set_option(fd, SOL_SOCKET, SO_RCVBUF, receive_buffer);
-    if (connect(fd, to, address->length) != 0 && errno != EINPROGRESS) {
+    if (!options) return;
+    if (options->keepalive_idle > 0) set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->keepalive_idle);
+    if (options->keepalive_interval > 0) set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->keepalive_interval);
+    if (options->keepalive_count > 0) set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, options->keepalive_count);
+    if (options->user_timeout > 0) set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options->user_timeout);
+    if (options->busy_poll > 0) set_option(fd, SOL_SOCKET, SO_BUSY_POLL, options->busy_poll);
+    // Before connecting: the window's scale is agreed on then.
+    if (options->receive_buffer > 0) set_option(fd, SOL_SOCKET, SO_RCVBUF, options->receive_buffer);
+}
+
+int ck_connect(const ck_address *address, const ck_socket_options *options) {
+    const struct sockaddr *to = (const struct sockaddr *)address->bytes;
+    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    set_options(fd, options);
+    int result = 0;
+    if (options && options->local.length > 0) {
+        // The port is chosen when connecting, so that one port may serve several peers.
+        set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        result = bind(fd, (const struct sockaddr *)options->local.bytes, options->local.length);
+    }
+    if (result == 0) result = connect(fd, to, address->length);
+    if (result != 0 && errno != EINPROGRESS) {
         int error = errno;
         close(fd);
         return -error;
     }
     return fd;
+}
+
+static int option(int fd, int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, level, name, &value, &size) == 0 ? value : 0;
+}
+
+int ck_socket_options_of(int fd, ck_socket_options *options, int *no_delay, int *keepalive) {
+    struct sockaddr_storage local;
+    socklen_t size = sizeof local;
+    if (getsockname(fd, (struct sockaddr *)&local, &size) != 0) return -errno;
+    *options = (ck_socket_options){
+        .keepalive_idle = option(fd, IPPROTO_TCP, TCP_KEEPIDLE),
+        .keepalive_interval = option(fd, IPPROTO_TCP, TCP_KEEPINTVL),
+        .keepalive_count = option(fd, IPPROTO_TCP, TCP_KEEPCNT),
+        .user_timeout = option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT),
+        .busy_poll = option(fd, SOL_SOCKET, SO_BUSY_POLL),
+        // The kernel doubles what it is told, for its own bookkeeping: socket(7).
+        .receive_buffer = option(fd, SOL_SOCKET, SO_RCVBUF) / 2,
+        .local = {.length = size},
+    };
+    memcpy(options->local.bytes, &local, size < sizeof options->local.bytes ? size : sizeof options->local.bytes);
+    *no_delay = option(fd, IPPROTO_TCP, TCP_NODELAY) != 0;
+    *keepalive = option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0;
+    return 0;
 }
 
 int ck_connect_result(int fd) {

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "ctls_client.h"
+#include "sessions.h"
 
 #include <arpa/inet.h>
 #include <ckernel.h>
@@ -16,10 +17,14 @@
 struct ct_client_context {
     SSL_CTX *ssl;
     BIO_METHOD *method;
+    ct_sessions *sessions;
 };
 
 struct ct_client {
     SSL *ssl;
+    ct_client_context *context;
+    // Names the peer in the session cache; empty: its sessions are not kept.
+    char peer[CT_SESSION_PEER_SIZE];
     int fd;
     int socket_error;
     int64_t received_nanos;
@@ -68,7 +73,14 @@ static void describe_failure(char *text, size_t size, const char *what) {
     ERR_clear_error();
 }
 
-ct_client_context *ct_client_context_new(const char *ca_file, int verify, char *error, size_t error_size) {
+// The server has sent a session. A copy is kept: OpenSSL marks the original as bad when the connection breaks.
+static int keep_session(SSL *ssl, SSL_SESSION *session) {
+    const ct_client *client = SSL_get_app_data(ssl);
+    if (client && client->peer[0]) ct_sessions_put(client->context->sessions, client->peer, SSL_SESSION_dup(session));
+    return 0;
+}
+
+ct_client_context *ct_client_context_new(const char *ca_file, int verify, int minimum, char *error, size_t error_size) {
     ERR_clear_error();
     ct_client_context *context = calloc(1, sizeof *context);
     if (!context) {
@@ -77,7 +89,8 @@ ct_client_context *ct_client_context_new(const char *ca_file, int verify, char *
     }
     context->ssl = SSL_CTX_new(TLS_client_method());
     context->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "socket");
-    if (!context->ssl || !context->method) {
+    context->sessions = ct_sessions_new();
+    if (!context->ssl || !context->method || !context->sessions) {
         describe_failure(error, error_size, "OpenSSL did not start");
         ct_client_context_free(context);
         return NULL;
@@ -85,7 +98,9 @@ ct_client_context *ct_client_context_new(const char *ca_file, int verify, char *
     BIO_meth_set_read(context->method, bio_read);
     BIO_meth_set_write(context->method, bio_write);
     BIO_meth_set_ctrl(context->method, bio_control);
-    SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION);
+    SSL_CTX_set_min_proto_version(context->ssl, minimum >= 13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context->ssl, keep_session);
     SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context->ssl, 1);
     SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -106,6 +121,7 @@ void ct_client_context_free(ct_client_context *context) {
     if (!context) return;
     SSL_CTX_free(context->ssl);
     BIO_meth_free(context->method);
+    ct_sessions_free(context->sessions);
     free(context);
 }
 
@@ -122,6 +138,7 @@ ct_client *ct_client_new(ct_client_context *context, int fd, const char *host, s
     ct_client *client = calloc(1, sizeof *client);
     if (!client) return NULL;
     client->fd = fd;
+    client->context = context;
     client->ssl = SSL_new(context->ssl);
     BIO *bio = BIO_new(context->method);
     if (!client->ssl || !bio || !name_peer(client->ssl, host)) {
@@ -135,8 +152,21 @@ ct_client *ct_client_new(ct_client_context *context, int fd, const char *host, s
     SSL_set_bio(client->ssl, bio, bio);
     SSL_set_default_read_buffer_len(client->ssl, read_buffer);
     SSL_set_connect_state(client->ssl);
+    SSL_set_app_data(client->ssl, client);
     return client;
 }
+
+void ct_client_resume(ct_client *client, const char *peer) {
+    if (strlen(peer) >= sizeof client->peer) return;
+    snprintf(client->peer, sizeof client->peer, "%s", peer);
+    SSL_SESSION *session = ct_sessions_take(client->context->sessions, peer);
+    if (!session) return;
+    SSL_set_session(client->ssl, session);
+    SSL_SESSION_free(session);
+    ERR_clear_error();
+}
+
+int ct_client_is_resumed(const ct_client *client) { return SSL_session_reused(client->ssl); }
 
 void ct_client_free(ct_client *client) {
     if (!client) return;
@@ -201,7 +231,8 @@ uint64_t ct_client_receive_calls(const ct_client *client) { return client->recei
 const char *ct_client_error(const ct_client *client) { return client->error; }
 
 int ct_client_describe(const ct_client *client, char *text, size_t size) {
-    return snprintf(text, size, "%s %s", SSL_get_version(client->ssl), SSL_get_cipher_name(client->ssl));
+    return snprintf(text, size, "%s %s%s", SSL_get_version(client->ssl), SSL_get_cipher_name(client->ssl),
+                    SSL_session_reused(client->ssl) ? " resumed" : "");
 }
 
 void ct_websocket_accept(const char *key, char accept[29]) {

@@ -6,6 +6,8 @@ struct Connection: ~Copyable {
         case waiting
         case resolving
         case connecting
+        /// The proxy was asked for a tunnel.
+        case tunnelling
         case handshaking
         case upgrading
         case open
@@ -32,8 +34,7 @@ struct Connection: ~Copyable {
     /// The carry holds whole frames, which the last run had no room for.
     var hasWholeFrames = false
 
-    var addresses: [ck_address] = []
-    var addressIndex = 0
+    var dialing = DialState()
     /// Attempts since the last success.
     var attempts = 0
     /// When the phase must have ended, or the wait is over; monotonic ns.
@@ -41,8 +42,6 @@ struct Connection: ~Copyable {
     var lastBytesTime: Int64 = 0
     /// Of the last run, ns since the epoch.
     var lastReceivedTime: Int64 = 0
-    var lastError = ""
-
     /// What the reactor watches for.
     var watched: UInt32 = 0
     /// Encoded bytes that the socket would not take yet.
@@ -113,7 +112,8 @@ struct Connection: ~Copyable {
     var nextDeadline: Int64 {
         switch phase {
         case .stopped: return Int64.max
-        case .waiting, .resolving, .connecting, .handshaking, .upgrading, .closing: return deadline
+        case .resolving, .connecting: return min(deadline, dialing.race.deadline)
+        case .waiting, .tunnelling, .handshaking, .upgrading, .closing: return deadline
         case .open:
             var next = lastBytesTime + plan.limits.silenceNanos
             for due in unanswered.values { next = min(next, due) }

@@ -135,6 +135,8 @@ public struct ConnectionPlan: Sendable {
     public var streams: [SlotStream] = []
     /// How they are asked for; nil: not at all.
     public var language: (any ControlLanguage)?
+    /// How it uses the network.
+    public var network = NetworkSettings()
 
     /// A plan.
     public init(

@@ -1,14 +1,27 @@
 import CKernel
 import Rings
+import Synchronization
 
-/// Resolves names on a thread of its own: getaddrinfo blocks.
+/// What the resolver found for one family of a host.
+public struct ResolverAnswer: Sendable {
+    var family: IPFamily
+    /// In the resolver's order (RFC 6724); empty where ``problem`` says why.
+    var addresses: [HostAddress]
+    /// Why there are no addresses: the system's words.
+    var problem: String?
+}
+
+/// Looks names up. Its thread never blocks: every lookup runs getaddrinfo on a short-lived thread of its own, so that a
+/// name server that does not answer holds up nothing but the names it is asked for, and each of a host's families
+/// answers for itself.
 public struct ResolverStage: ~Copyable, Stage {
-    /// A name to resolve for a slot.
+    /// A host to look up for a connection.
     struct Request: Sendable {
         var slot: Int
         var generation: UInt32
         var host: String
         var port: UInt16
+        var families: [IPFamily]
         var reply: CommandQueue<WireCommand>
     }
 
@@ -19,8 +32,20 @@ public struct ResolverStage: ~Copyable, Stage {
         public init(waker: Waker) { requests = CommandQueue(capacity: 4_096, waker: waker) }
     }
 
+    /// Lookups that run at the same time; further names wait.
+    static let lookupLimit = 16
+
+    /// A lookup, and who waits for it.
+    private struct Entry {
+        let host: String
+        let family: IPFamily
+        var requests: [Request]
+        var lookup: Lookup?
+    }
+
     private let mailbox: Mailbox
     private let waker: Waker
+    private var entries: [Entry] = []
 
     /// The thread's stage.
     public init(mailbox: Mailbox, waker: Waker) {
@@ -32,27 +57,128 @@ public struct ResolverStage: ~Copyable, Stage {
     public mutating func doWork() -> Int {
         let requests = mailbox.requests.drain()
         for request in requests {
-            var addresses = [ck_address](repeating: ck_address(), count: 8)
-            let count = ck_resolve(request.host, request.port, &addresses, 8)
-            let answer: WireCommand =
-                count > 0
-                ? .resolved(
-                    slot: request.slot, generation: request.generation,
-                    addresses: Array(addresses[..<Int(count)]))
-                : .unresolved(
-                    slot: request.slot, generation: request.generation,
-                    reason: String(cString: ck_resolve_error(count)))
-            request.reply.send(answer)
+            for family in request.families { add(request, family) }
         }
-        return requests.count
+        return requests.count + finish() + startWaiting()
+    }
+
+    private mutating func add(_ request: Request, _ family: IPFamily) {
+        if HostAddress(literal: request.host) != nil {
+            answer([request], family, Lookup.resolve(request.host, family, onlyLiteral: true))
+            return
+        }
+        // A lookup that runs serves whoever joins: its answer is newer than the question.
+        if let index = entries.firstIndex(where: { $0.host == request.host && $0.family == family }) {
+            // The slot's last attempt no longer waits.
+            entries[index].requests.removeAll { $0.slot == request.slot && $0.reply === request.reply }
+            entries[index].requests.append(request)
+        } else {
+            entries.append(Entry(host: request.host, family: family, requests: [request]))
+        }
+    }
+
+    private mutating func finish() -> Int {
+        var finished = 0
+        for index in entries.indices.reversed() {
+            guard let found = entries[index].lookup?.result else { continue }
+            let entry = entries.remove(at: index)
+            answer(entry.requests, entry.family, found)
+            finished += 1
+        }
+        return finished
+    }
+
+    private mutating func startWaiting() -> Int {
+        var running = entries.count { $0.lookup != nil }
+        var started = 0
+        for index in entries.indices where running < ResolverStage.lookupLimit && entries[index].lookup == nil
+        {
+            let lookup = Lookup(host: entries[index].host, family: entries[index].family, waker: waker)
+            lookup.start()
+            entries[index].lookup = lookup
+            running += 1
+            started += 1
+        }
+        return started
+    }
+
+    private func answer(_ requests: [Request], _ family: IPFamily, _ found: Lookup.Found) {
+        for request in requests {
+            request.reply.send(
+                .resolved(
+                    slot: request.slot, generation: request.generation,
+                    answer: ResolverAnswer(
+                        family: family, addresses: found.addresses.map { $0.with(port: request.port) },
+                        problem: found.problem)))
+        }
     }
 
     /// Whether the next cycle would find something to do.
-    public mutating func hasInput() -> Bool { !mailbox.requests.isEmpty }
+    public mutating func hasInput() -> Bool {
+        !mailbox.requests.isEmpty || entries.contains { $0.lookup?.result != nil }
+    }
     /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 { 1_000_000_000 }
     /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
+}
+
+/// One run of getaddrinfo, on a thread that ends with it; whoever has lost interest lets go of it.
+final class Lookup: Sendable {
+    struct Found {
+        var addresses: [HostAddress]
+        var problem: String?
+    }
+
+    private let host: String
+    private let family: IPFamily
+    private let waker: Waker
+    private let found = Mutex<Found?>(nil)
+
+    init(host: String, family: IPFamily, waker: Waker) {
+        self.host = host
+        self.family = family
+        self.waker = waker
+    }
+
+    /// Nil while it runs.
+    var result: Found? { found.withLock { $0 } }
+
+    func start() {
+        var handle: UInt = 0
+        let context = Unmanaged.passRetained(self)
+        let code = ck_thread_start(
+            { context in
+                guard let context else { return }
+                ck_name_thread("lookup")
+                Unmanaged<Lookup>.fromOpaque(context).takeRetainedValue().run()
+            }, context.toOpaque(), &handle)
+        if code == 0 {
+            ck_thread_detach(handle)
+        } else {
+            context.release()
+            let problem = "no thread could be started for it (\(systemErrorText(-code)))"
+            found.withLock { $0 = Found(addresses: [], problem: problem) }
+        }
+    }
+
+    private func run() {
+        let result = Lookup.resolve(host, family, onlyLiteral: false)
+        found.withLock { $0 = result }
+        waker.wakeIfParked()
+    }
+
+    static func resolve(_ host: String, _ family: IPFamily, onlyLiteral: Bool) -> Found {
+        let limit = AddressRace.candidateLimit
+        var addresses = [ck_address](repeating: ck_address(), count: limit)
+        let code = ck_resolve_family(
+            host, 0, Int32(family == .v4 ? CK_FAMILY_V4 : CK_FAMILY_V6), onlyLiteral ? 1 : 0, &addresses,
+            Int32(limit))
+        guard code > 0 else {
+            return Found(addresses: [], problem: String(cString: ck_resolve_error(code)))
+        }
+        return Found(addresses: addresses[..<Int(code)].compactMap { HostAddress($0) }, problem: nil)
+    }
 }
 
 /// What other threads tell an I/O thread.
@@ -65,6 +191,6 @@ public enum WireCommand: Sendable {
     case serverShutdown(slot: Int, generation: UInt32)
     /// Close everything and read no more.
     case stop
-    case resolved(slot: Int, generation: UInt32, addresses: [ck_address])
-    case unresolved(slot: Int, generation: UInt32, reason: String)
+    /// The resolver's answer for one family of a host.
+    case resolved(slot: Int, generation: UInt32, answer: ResolverAnswer)
 }

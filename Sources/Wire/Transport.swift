@@ -13,10 +13,21 @@ public final class TLSContext: @unchecked Sendable {
         public let description: String
     }
 
+    /// The least version of TLS that is spoken; 1.3 is always preferred.
+    public enum Version: String, Sendable, CaseIterable {
+        /// TLS 1.2 (RFC 5246).
+        case tls12 = "1.2"
+        /// TLS 1.3 (RFC 8446).
+        case tls13 = "1.3"
+    }
+
     /// `certificateAuthority`: a PEM file that alone is trusted; nil: the system's trust store.
-    public init(certificateAuthority: String?, verify: Bool = true) throws(Failure) {
+    public init(certificateAuthority: String?, verify: Bool = true, minimum: Version = .tls12) throws(Failure)
+    {
         var text = [CChar](repeating: 0, count: 256)
-        guard let pointer = ct_client_context_new(certificateAuthority, verify ? 1 : 0, &text, text.count)
+        guard
+            let pointer = ct_client_context_new(
+                certificateAuthority, verify ? 1 : 0, minimum == .tls13 ? 13 : 12, &text, text.count)
         else {
             let why = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
             throw Failure(
@@ -34,7 +45,7 @@ public final class TLSContext: @unchecked Sendable {
 /// A socket with or without TLS. Owned by the I/O thread.
 struct Transport: ~Copyable {
     private var source: ReceiveSource
-    private let tls: OpaquePointer?
+    private var tls: OpaquePointer?
     private var receivedNanos: Int64 = 0
     private var socketError: Int32 = 0
 
@@ -51,18 +62,19 @@ struct Transport: ~Copyable {
 
     var fd: Int32 { source.fd }
 
-    /// On a descriptor that a ``Reactor`` watches; it is closed with the transport. Nil where OpenSSL has no memory
-    /// or refuses the host's name: then it stays open.
-    init?(source: ReceiveSource, context: TLSContext?, host: String) {
-        self.source = source
-        guard let context else {
-            tls = nil
-            return
+    /// Plain, on a connected socket that a ``Reactor`` watches; it is closed with the transport.
+    init(source: ReceiveSource) { self.source = source }
+
+    /// Puts TLS on top; ``handshake()`` begins it. A session of an earlier connection to `host` and `port` is resumed
+    /// where there is one. False where OpenSSL has no memory or refuses the host's name.
+    mutating func startTLS(_ context: TLSContext, host: String, port: UInt16) -> Bool {
+        guard tls == nil, let tls = ct_client_new(context.pointer, source.fd, host, Transport.receiveSize)
+        else {
+            return false
         }
-        guard let tls = ct_client_new(context.pointer, source.fd, host, Transport.receiveSize) else {
-            return nil
-        }
+        ct_client_resume(tls, "\(host):\(port)")
         self.tls = tls
+        return true
     }
 
     deinit {
@@ -136,7 +148,7 @@ struct Transport: ~Copyable {
         return systemErrorText(socketError)
     }
 
-    /// `TLSv1.3 TLS_AES_256_GCM_SHA384`, or `plain`.
+    /// `TLSv1.3 TLS_AES_256_GCM_SHA384`, with ` resumed` behind it where the session is an earlier one's; or `plain`.
     var summary: String {
         guard let tls else { return "plain" }
         var text = [CChar](repeating: 0, count: 96)

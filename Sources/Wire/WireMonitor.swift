@@ -7,6 +7,8 @@ public enum ConnectionEnd: UInt8, Sendable, CaseIterable {
     case resolve
     /// No TCP connection.
     case connect
+    /// The proxy gave no tunnel.
+    case proxy
     /// The TLS handshake failed.
     case tls
     /// The upgrade was refused or broken.
@@ -35,6 +37,7 @@ public enum ConnectionEnd: UInt8, Sendable, CaseIterable {
         switch self {
         case .resolve: "resolve"
         case .connect: "connect"
+        case .proxy: "proxy"
         case .tls: "tls"
         case .upgrade: "upgrade"
         case .openTimeout: "open_timeout"

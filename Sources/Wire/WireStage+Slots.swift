@@ -8,12 +8,7 @@ extension WireStage {
         let connection = connections + slot
         switch connection.pointee.phase {
         case .waiting: begin(slot, now: now)
-        case .resolving, .connecting, .handshaking, .upgrading:
-            end(
-                slot, .openTimeout,
-                "\(connection.pointee.plan.endpoint) did not open within"
-                    + " \(connection.pointee.plan.limits.openNanos / 1_000_000) ms (\(connection.pointee.phase));"
-                    + " likely cause: a firewall, or an overloaded host", level: .warning)
+        case .resolving, .connecting, .tunnelling, .handshaking, .upgrading: expireOpening(slot, now: now)
         case .closing: end(slot, .stopped, "closed without the peer's answer", level: .info)
         case .open: openTimers(slot, now: now)
         case .stopped: break
@@ -83,6 +78,7 @@ extension WireStage {
             connection.pointee.transport?.shutdown()
             reactor.remove(fd)
         }
+        cancelRace(slot)
         connection.pointee.reset()
         if wasOpen { signal(slot, .closed) }
         monitor.countEnd(cause, slot: slot)

@@ -71,16 +71,20 @@ public struct WireStage: ~Copyable, Stage {
     }
 
     private mutating func handle(_ event: ck_event) -> Int {
-        let slot = Int(truncatingIfNeeded: event.token & 0xFFFF_FFFF)
+        let slot = WireStage.slot(ofToken: event.token)
         let connection = connections + slot
         // An event of a socket that this cycle has already closed.
         guard connection.pointee.generation == UInt32(truncatingIfNeeded: event.token >> 32) else { return 0 }
+        if let candidate = WireStage.candidate(ofToken: event.token) {
+            candidateReady(slot, candidate)
+            return 1
+        }
         switch connection.pointee.phase {
-        case .connecting, .handshaking, .upgrading: advance(slot)
+        case .tunnelling, .handshaking, .upgrading: advance(slot)
         case .open, .closing:
             if event.events & UInt32(CK_WRITE) != 0 { flush(slot) }
             if event.events & UInt32(CK_READ | CK_HANGUP) != 0 { return readSlot(slot) }
-        case .waiting, .resolving, .stopped: break
+        case .waiting, .resolving, .connecting, .stopped: break
         }
         return 1
     }
@@ -118,17 +122,9 @@ public struct WireStage: ~Copyable, Stage {
         case .serverShutdown(let slot, let generation):
             guard isCurrent(slot, generation) else { return }
             end(slot, .serverShutdown, "the exchange announced its shutdown", level: .warning)
-        case .resolved(let slot, let generation, let addresses):
-            guard isCurrent(slot, generation), connections[slot].phase == .resolving else { return }
-            connections[slot].addresses = addresses
-            connections[slot].addressIndex = 0
-            connect(slot)
-        case .unresolved(let slot, let generation, let reason):
-            guard isCurrent(slot, generation), connections[slot].phase == .resolving else { return }
-            end(
-                slot, .resolve,
-                "\(connections[slot].plan.endpoint.host) could not be resolved: \(reason);"
-                    + " likely cause: a wrong host name, or no DNS", level: .warning)
+        case .resolved(let slot, let generation, let answer):
+            guard isCurrent(slot, generation) else { return }
+            resolved(slot, answer, now: ck_monotonic_nanos())
         case .stop: stopAll()
         }
         nextTimer = 0

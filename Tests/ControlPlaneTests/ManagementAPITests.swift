@@ -24,7 +24,7 @@ func httpRequest(_ port: UInt16, _ head: String) async throws -> HTTPAnswer {
 private func blockingRequest(_ port: UInt16, _ head: String) throws -> HTTPAnswer {
     var address = ck_address()
     try #require(ck_resolve("127.0.0.1", port, &address, 1) == 1)
-    let socket = ck_connect(&address, 0)
+    let socket = ck_connect(&address, nil)
     try #require(socket >= 0)
     defer { ck_close(socket) }
     let request = Array((head + "Host: localhost\r\nConnection: close\r\n\r\n").utf8)

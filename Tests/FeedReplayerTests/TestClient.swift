@@ -118,11 +118,11 @@ final class TestClient {
     init(port: UInt16, authority: String? = nil) throws {
         var address = ck_address()
         try #require(ck_resolve("127.0.0.1", port, &address, 1) == 1)
-        socket = ck_connect(&address, 0)
+        socket = ck_connect(&address, nil)
         try #require(socket >= 0)
         if let authority {
             var text = [CChar](repeating: 0, count: 256)
-            let made = try #require(ct_client_context_new(authority, 1, &text, text.count))
+            let made = try #require(ct_client_context_new(authority, 1, 12, &text, text.count))
             context = made
             tls = ct_client_new(made, socket, "localhost", 65_536)
         } else {

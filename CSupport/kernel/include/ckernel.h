@@ -55,6 +55,8 @@ void ck_name_thread(const char *name);
 /// A thread with `entry(context)`; `*handle` is for ck_thread_join.
 int ck_thread_start(void (*entry)(void *), void *context, uintptr_t *handle);
 int ck_thread_join(uintptr_t handle);
+/// Instead of joining: the thread ends by itself.
+void ck_thread_detach(uintptr_t handle);
 
 int ck_random(void *bytes, size_t count);
 
@@ -83,14 +85,34 @@ typedef struct {
     uint32_t length;
     uint8_t bytes[128];
 } ck_address;
+enum { CK_FAMILY_ANY = 0, CK_FAMILY_V4 = 2, CK_FAMILY_V6 = 10 };
 /// Resolves `host` (a name or a literal) by getaddrinfo, blocking: writes up to `limit` addresses, returns how
 /// many, or the negative EAI_ code (see ck_resolve_error).
 int ck_resolve(const char *host, uint16_t port, ck_address *addresses, int limit);
+/// The same for one family (CK_FAMILY_…). `only_literal`: names are refused, so that nothing blocks.
+int ck_resolve_family(const char *host, uint16_t port, int family, int only_literal, ck_address *addresses, int limit);
 const char *ck_resolve_error(int code);
 /// Text form "127.0.0.1:9443" or "[::1]:9443".
 int ck_address_text(const ck_address *address, char *text, size_t size);
+/// What a connecting socket is told. 0 leaves the kernel's default.
+typedef struct {
+    /// Seconds of silence before the first probe, seconds between probes, probes without answer that end it.
+    int keepalive_idle, keepalive_interval, keepalive_count;
+    /// Until sent data must be acknowledged (TCP_USER_TIMEOUT), ms.
+    int user_timeout;
+    /// SO_BUSY_POLL, microseconds.
+    int busy_poll;
+    /// SO_RCVBUF, bytes; 0: the kernel tunes it.
+    int receive_buffer;
+    /// Where to connect from; length 0: the kernel's choice.
+    ck_address local;
+} ck_socket_options;
 /// A connecting socket (TCP_NODELAY, receive timestamps, keep-alive), or -errno. EINPROGRESS is not an error.
-int ck_connect(const ck_address *address, int receive_buffer);
+/// `options` may be NULL.
+int ck_connect(const ck_address *address, const ck_socket_options *options);
+/// What the kernel made of the options: a receive buffer is at most net.core.rmem_max, busy polling may need
+/// CAP_NET_ADMIN. `*no_delay` and `*keepalive` are 0 or 1; `local` is the address that the socket is bound to.
+int ck_socket_options_of(int fd, ck_socket_options *options, int *no_delay, int *keepalive);
 /// 0 once connected, the pending error as -errno otherwise.
 int ck_connect_result(int fd);
 int ck_listen(const ck_address *address, int backlog);

@@ -9,9 +9,9 @@ enum { CT_WANT_READ = -1, CT_WANT_WRITE = -2, CT_FAILED = -3 };
 typedef struct ct_client_context ct_client_context;
 typedef struct ct_client ct_client;
 
-/// TLS 1.2 and 1.3. `ca_file` NULL: the system's trust store (SSL_CERT_FILE is obeyed), else that file alone.
-/// NULL with a text in `error` on failure.
-ct_client_context *ct_client_context_new(const char *ca_file, int verify, char *error, size_t error_size);
+/// TLS from version `minimum` (12 or 13, for 1.2 and 1.3) to 1.3. `ca_file` NULL: the system's trust store
+/// (SSL_CERT_FILE is obeyed), else that file alone. NULL with a text in `error` on failure.
+ct_client_context *ct_client_context_new(const char *ca_file, int verify, int minimum, char *error, size_t error_size);
 void ct_client_context_free(ct_client_context *context);
 
 /// A session on a connected or connecting non-blocking socket, which stays the caller's. `host` is sent as SNI and
@@ -19,6 +19,12 @@ void ct_client_context_free(ct_client_context *context);
 /// ciphertext that one receive call may bring.
 ct_client *ct_client_new(ct_client_context *context, int fd, const char *host, size_t read_buffer);
 void ct_client_free(ct_client *client);
+/// Before the handshake: tries to resume a session that an earlier client of this context had with `peer` (a name and a
+/// port), and keeps the server's new ones for later clients. A ticket of TLS 1.3 is used once (RFC 8446, C.4). A server
+/// that no longer knows the session shakes hands in full.
+void ct_client_resume(ct_client *client, const char *peer);
+/// Whether the handshake resumed a session.
+int ct_client_is_resumed(const ct_client *client);
 
 /// 0 when the handshake is done.
 int ct_client_handshake(ct_client *client);
@@ -35,7 +41,7 @@ int64_t ct_client_received_nanos(const ct_client *client);
 uint64_t ct_client_receive_calls(const ct_client *client);
 /// Why the last call was CT_FAILED; a certificate's fault is named. Valid until the next call.
 const char *ct_client_error(const ct_client *client);
-/// "TLSv1.3 TLS_AES_256_GCM_SHA384".
+/// "TLSv1.3 TLS_AES_256_GCM_SHA384", with " resumed" behind it where it is so.
 int ct_client_describe(const ct_client *client, char *text, size_t size);
 
 /// The Sec-WebSocket-Accept of a Sec-WebSocket-Key (RFC 6455, section 4.2.2), 28 characters and a NUL; empty where

@@ -43,7 +43,7 @@ struct PlainHTTPClient {
         var last: Int32 = 0
         for address in addresses.prefix(Int(count)) {
             var address = address
-            let socket = ck_connect(&address, 0)
+            let socket = ck_connect(&address, nil)
             guard socket >= 0 else {
                 last = -socket
                 continue

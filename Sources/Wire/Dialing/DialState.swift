@@ -1,0 +1,77 @@
+import CKernel
+
+/// A connection's way to its accepted upgrade, and what is remembered of it for the next one.
+struct DialState: ~Copyable {
+    var race = AddressRace(families: IPFamilyChoice.any.families)
+    /// Of the race's candidates, in their order; -1 where there is none (any more).
+    private(set) var sockets: [Int32] = []
+    /// The proxy that this attempt goes through.
+    var proxy: NetworkProxy?
+    var tunnel: ProxyTunnel?
+    /// Whom the connection is, or was last, connected to: the proxy where there is one.
+    var peer: HostAddress?
+    /// The version of IP that won last: the next race begins with it.
+    private var wonFamily: IPFamily?
+    /// Hosts that failed, or whose connection ended, since they last worked: the next race ends with them.
+    private var shunned: [HostAddress] = []
+    /// Whether it was said that the kernel did not give what was asked for.
+    var hasSaidShortcomings = false
+
+    /// More than any host has addresses.
+    private static let shunnedLimit = 32
+
+    deinit {
+        for fd in sockets where fd >= 0 { ck_close(fd) }
+    }
+
+    /// A new attempt. `busy`: hosts that serve as well as any but should be left to others.
+    mutating func begin(families: [IPFamily], busy: [HostAddress], proxy: NetworkProxy?) {
+        if let peer { shun(peer) }
+        peer = nil
+        tunnel = nil
+        self.proxy = proxy
+        let ordered = families.filter { $0 == wonFamily } + families.filter { $0 != wonFamily }
+        race = AddressRace(families: ordered, avoided: shunned + busy)
+    }
+
+    /// The peer accepted the upgrade.
+    mutating func succeeded() {
+        guard let peer else { return }
+        shunned.removeAll { $0.isSameHost(as: peer) }
+    }
+
+    mutating func shun(_ address: HostAddress) {
+        shunned.removeAll { $0.isSameHost(as: address) }
+        shunned.append(address)
+        if shunned.count > DialState.shunnedLimit { shunned.removeFirst() }
+    }
+
+    mutating func add(socket: Int32) { sockets.append(socket) }
+
+    /// The candidate's socket, which is the caller's from now on.
+    mutating func take(_ candidate: Int) -> Int32? {
+        guard sockets.indices.contains(candidate), sockets[candidate] >= 0 else { return nil }
+        defer { sockets[candidate] = -1 }
+        return sockets[candidate]
+    }
+
+    /// The candidate has won.
+    mutating func won(_ candidate: Int) {
+        peer = race.candidates[candidate].address
+        wonFamily = peer?.family
+    }
+
+    mutating func forgetSockets() { sockets = [] }
+
+    /// Where the connection stands or tries to get, for others of the same host to keep away from.
+    var hostsInUse: [HostAddress] {
+        if let peer { return [peer] }
+        return race.candidates.filter { $0.state == .connecting }.map(\.address)
+    }
+
+    /// `203.0.113.1:443 and [2001:db8::1]:443`; those that are still being tried, or else all.
+    var triedText: String {
+        let trying = race.candidates.filter { $0.state == .connecting }
+        return DialCauses.list((trying.isEmpty ? race.candidates : trying).map(\.address.description))
+    }
+}
