@@ -19,7 +19,8 @@ public enum StartFailure: Int32, Sendable {
     /// The kind of an error that a command caught. `sink`: what the collector publishes to.
     public init(_ error: any Error, sink: Configuration.SinkType) {
         switch error {
-        case is ConfigurationErrors, is TLSContext.Failure, is CredentialsError: self = .configuration
+        case is ConfigurationErrors, is TLSContext.Failure, is CredentialsError, is PlanError:
+            self = .configuration
         case is PublishError: self = sink == .file ? .cantCreate : .unavailable
         case is RingError, is SignalError: self = .system
         case is ManagementAPI.StartError, is CollectorError: self = .unavailable

@@ -71,11 +71,6 @@ public protocol ExchangeAdapter: Sendable {
         for subscriptions: [Subscription], warnings: inout [String]
     ) throws(SubscriptionError) -> [StreamPlan]
 
-    /// Spreads streams over connections by the exchange's limits. Slots count from `firstSlot`.
-    func connections(
-        for streams: [StreamPlan], endpoint: Endpoint, market: Int, tls: Int, firstSlot: Int
-    ) -> [ConnectionPlan]
-
     /// A decoder for one lane. `market`: index in `instruments.exchanges`. Symbols of `streams` are interned here.
     func makeDecoder(market: Int, instruments: InstrumentTable, streams: [StreamPlan]) -> any FrameDecoder
 }

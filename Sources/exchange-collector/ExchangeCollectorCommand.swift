@@ -11,6 +11,7 @@ struct ExchangeCollectorCommand: ParsableCommand {
             EXAMPLES
               exchange-collector demo
               exchange-collector check --config config/demo.yaml
+              exchange-collector plan --config config/demo.yaml
               exchange-collector run --config config/file.yaml
               exchange-collector tail ./data/out --follow --type trade
 
@@ -18,5 +19,7 @@ struct ExchangeCollectorCommand: ParsableCommand {
             create, 74 input or output, 75 not delivered in time, 78 configuration.
             """,
         version: ProductVersion.text,
-        subcommands: [DemoCommand.self, RunCommand.self, CheckCommand.self, TailCommand.self])
+        subcommands: [
+            DemoCommand.self, RunCommand.self, CheckCommand.self, PlanCommand.self, TailCommand.self,
+        ])
 }

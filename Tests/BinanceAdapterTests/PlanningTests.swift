@@ -131,86 +131,36 @@ struct PlanningTests {
         }
     }
 
-    // MARK: - Connections
+    // MARK: - Requests
 
-    private func connections(_ count: Int, symbolLength: Int = 10) throws -> [ConnectionPlan] {
-        let streams = (0..<count).map { index in
-            let number = "\(index)"
-            let symbol = String(repeating: "a", count: max(0, symbolLength - number.count)) + number
-            return StreamPlan(name: "\(symbol)@trade", kind: .trade, symbol: symbol)
-        }
-        let adapter = try adapter()
-        return adapter.connections(
-            for: streams, endpoint: adapter.defaultEndpoint, market: 3, tls: 2, firstSlot: 5)
-    }
-
-    /// The names that a request asks for, by the reference reader.
-    private func names(in frame: ControlFrame) throws -> [String] {
-        #expect(frame.payload.count <= 4_000)
-        let json = try ReferenceJSON.read(frame.payload)
-        #expect(json["method"] == .string(JSONText("SUBSCRIBE")))
-        #expect(json["id"] == .number("\(frame.id)"))
-        guard case .array(let elements) = json["params"] else {
-            Issue.record("no params")
-            return []
-        }
-        #expect(elements.count <= 200)
-        return elements.compactMap { element in
-            guard case .string(let text) = element else { return nil }
-            return text.text.map { String(decoding: $0, as: UTF8.self) }
-        }
-    }
-
-    @Test(arguments: [0, 1, 199, 200, 201, 999, 1_000, 1_001, 2_000, 2_001, 5_432]) func limits(count: Int)
-        throws
-    {
-        for length in [3, 10, 59] {
-            let plans = try connections(count, symbolLength: length)
-            #expect(plans.count == (count + 999) / 1_000)
-            var all: Set<String> = []
-            for (index, plan) in plans.enumerated() {
-                #expect(plan.slot == 5 + index)
-                #expect(plan.market == 3)
-                #expect(plan.tls == 2)
-                #expect(plan.target == "/stream")
-                #expect(plan.endpoint.host == "stream.binance.com")
-                #expect(plan.controlFrames.map(\.id) == (1...plan.controlFrames.count).map(Int64.init))
-                let names = try plan.controlFrames.flatMap(names(in:))
-                #expect(names.count == plan.streamCount)
-                #expect(names.count <= 1_000)
-                #expect(names.count >= count / plans.count)
-                all.formUnion(names)
-            }
-            #expect(all.count == count)
-        }
-    }
-
-    @Test func firstRequest() throws {
+    @Test func requestsNameTheStreams() throws {
+        let language = try adapter().language
         #expect(
-            try connections(2, symbolLength: 2).first?.controlFrames == [
-                ControlFrame(
-                    id: 1,
-                    payload: Array(#"{"method":"SUBSCRIBE","params":["a0@trade","a1@trade"],"id":1}"#.utf8))
-            ])
+            String(decoding: language.subscribe(["a0@trade", "a1@trade"], id: 1), as: UTF8.self)
+                == #"{"method":"SUBSCRIBE","params":["a0@trade","a1@trade"],"id":1}"#)
+        #expect(
+            String(decoding: language.unsubscribe(["a0@trade"], id: .max), as: UTF8.self)
+                == #"{"method":"UNSUBSCRIBE","params":["a0@trade"],"id":9223372036854775807}"#)
+        #expect(
+            language.list(id: 3).map { String(decoding: $0, as: UTF8.self) }
+                == #"{"method":"LIST_SUBSCRIPTIONS","id":3}"#)
     }
 
     @Test func namesAreEscaped() throws {
         let name = "quote\"backslash\\bell\u{7}币@trade"
-        let adapter = try adapter()
-        let plans = adapter.connections(
-            for: [StreamPlan(name: name, kind: .trade, symbol: "X")], endpoint: adapter.defaultEndpoint,
-            market: 0,
-            tls: 0, firstSlot: 0)
-        let frame = try #require(plans.first?.controlFrames.first)
-        #expect(try names(in: frame) == [name])
+        let json = try ReferenceJSON.read(try adapter().language.subscribe([name], id: 1))
+        guard case .array(let elements) = json["params"], case .string(let text) = elements.first else {
+            Issue.record("no params")
+            return
+        }
+        #expect(text.text.map { String(decoding: $0, as: UTF8.self) } == name)
     }
 
     @Test func microsecondsAreAskedFor() throws {
         var adapter = try adapter()
+        let stream = StreamPlan(name: "a@trade", kind: .trade, symbol: "A")
+        #expect(adapter.target(of: stream) == "/stream")
         adapter.timeUnit = .microseconds
-        let plans = adapter.connections(
-            for: [StreamPlan(name: "a@trade", kind: .trade, symbol: "A")], endpoint: adapter.defaultEndpoint,
-            market: 0, tls: 0, firstSlot: 0)
-        #expect(plans.first?.target == "/stream?timeUnit=MICROSECOND")
+        #expect(adapter.target(of: stream) == "/stream?timeUnit=MICROSECOND")
     }
 }

@@ -146,10 +146,45 @@ import Wire
         let exchange = try #require(configuration.exchanges.first)
         #expect(exchange.exchange == "fake")
         #expect(exchange.market == "spot")
-        #expect(exchange.endpoint.description == "wss://stream.fake.example:9443")
+        #expect(exchange.endpoints.map(\.description) == ["wss://stream.fake.example:9443"])
+        #expect(exchange.limits == ConnectionLimits())
+        #expect(configuration.collector.connectionAttempts == nil)
         #expect(exchange.tls == Configuration.TLS())
         #expect(exchange.maxMessageBytes == 1 << 20)
         #expect(exchange.streams.map(\.name) == ["BTCUSDT@trade"])
+    }
+
+    @Test func shortLivesAreRenewedInProportion() throws {
+        let loaded = try ConfigurationTests.parse(
+            ConfigurationTests.minimal.replacing(
+                "adapter: fake", with: "adapter: fake\n    limits: { connectionLifetime: 48s }"))
+        let limits = try #require(loaded.configuration.exchanges.first?.limits)
+        #expect(limits.rolloverAfterNanos == 46_000_000_000)
+        #expect(limits.rolloverJitterNanos == 1_000_000_000)
+    }
+
+    @Test func whatIsRiskyIsSaid() throws {
+        let risky = try ConfigurationTests.parse(
+            ConfigurationTests.minimal.replacing(
+                "adapter: fake",
+                with: """
+                    adapter: fake
+                        legs: 2
+                        endpoint: [wss://one.example:1, wss://one.example:2]
+                        rollover: { after: 0 }
+                        limits: { connectionLifetime: 48h, messagesPerSecond: 50, streamsPerConnection: 2000 }
+                    """))
+        #expect(
+            risky.warnings.map(\.keyPath) == [
+                "exchanges", "exchanges[0].rollover.after", "exchanges[0].limits.connectionLifetime",
+                "exchanges[0].limits.messagesPerSecond", "exchanges[0].limits.streamsPerConnection",
+            ])
+        #expect(risky.warnings.first?.message.contains("both legs connect to one.example") == true)
+        let fine = try ConfigurationTests.parse(
+            ConfigurationTests.minimal.replacing(
+                "adapter: fake",
+                with: "adapter: fake\n    legs: 2\n    endpoint: [wss://one.example, wss://two.example]"))
+        #expect(fine.warnings.isEmpty)
     }
 
     @Test func everyKey() throws {
@@ -166,13 +201,18 @@ import Wire
               frameRingBytes: 4MiB
               eventRingBytes: 3145728
               batchRingBytes: 1GiB
+              connectionAttempts: { perWindow: 100, window: 1m }
             exchanges:
               - adapter: fake
                 market: futures
-                endpoint: wss://${HOST}:${PORT:-9443}/prefix/
+                endpoint: [ "wss://${HOST}:${PORT:-9443}/prefix/", wss://other.example ]
                 tls: { certificateAuthority: ca.pem, verify: true }
-                legs: 1
+                legs: 2
                 maxMessageBytes: 512KiB
+                rollover: { after: 20h, window: 10m, at: "23:30-01:00" }
+                watchdog: { silence: 2m, probe: 1m, answer: 2s, streamSilence: 20m, streamFloor: 30s }
+                limits:
+                  { connectionLifetime: 24h, openTimeout: 3s, answerTimeout: 4s, messagesPerSecond: 2, streamsPerConnection: 10 }
                 subscriptions:
                   - { type: trade, symbols: [BTCUSDT, NO] }
                   - { type: kline, interval: 1M, symbols: ["1INCHUSDT"] }
@@ -208,7 +248,25 @@ import Wire
         #expect(configuration.collector.batchRingBytes == 1 << 30)
         let exchange = try #require(configuration.exchanges.first)
         #expect(exchange.exchange == "fake-futures")
-        #expect(exchange.endpoint.description == "wss://h:9443/prefix")
+        #expect(exchange.endpoints.map(\.description) == ["wss://h:9443/prefix", "wss://other.example:443"])
+        #expect(exchange.legs == 2)
+        var limits = ConnectionLimits()
+        limits.messageBytes = 512 << 10
+        limits.attemptsPerWindow = 100
+        limits.attemptWindowNanos = 60_000_000_000
+        limits.rolloverAfterNanos = 72_000_000_000_000
+        limits.rolloverJitterNanos = 600_000_000_000
+        limits.rolloverWindow = DayWindow(begin: 84_600, end: 3_600)
+        limits.silenceNanos = 120_000_000_000
+        limits.probeAfterNanos = 60_000_000_000
+        limits.probeAnswerNanos = 2_000_000_000
+        limits.streamSilenceNanos = 1_200_000_000_000
+        limits.streamSilenceFloorNanos = 30_000_000_000
+        limits.openNanos = 3_000_000_000
+        limits.acknowledgementNanos = 4_000_000_000
+        limits.frameSpacingNanos = 500_000_000
+        limits.streamsPerConnection = 10
+        #expect(exchange.limits == limits)
         #expect(exchange.tls.certificateAuthority == "ca.pem")
         #expect(exchange.maxMessageBytes == 512 << 10)
         #expect(
@@ -346,7 +404,7 @@ import Wire
         let text = ConfigurationSummary.render(loaded.configuration, adapters: [FakeAdapter.self])
         #expect(text.contains("exchange fake at wss://stream.fake.example:9443"))
         #expect(text.contains("  streams     1: 1 trade"))
-        #expect(text.contains("  connections 1 with one lane, at most 1 streams each"))
+        #expect(text.contains("  connections 1, at most 1 streams each; `plan` shows more"))
         #expect(text.contains("sink null"))
         #expect(!text.contains("0123456789abcdef"))
     }

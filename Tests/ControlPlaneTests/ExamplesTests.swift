@@ -121,6 +121,23 @@ import Testing
         #expect(try integer("collector", "batchRingBytes") == loaded.collector.batchRingBytes)
         #expect(try integer("exchanges[]", "maxMessageBytes") == loaded.exchanges[0].maxMessageBytes)
         #expect(try integer("exchanges[]", "legs") == loaded.exchanges[0].legs)
+        let attempts = Configuration.ConnectionAttempts()
+        #expect(try integer("collector.connectionAttempts", "perWindow") == attempts.perWindow)
+        func nanos(_ path: String, _ key: String) throws -> Int64? {
+            ConfigurationUnits.duration(try text(path, key))
+        }
+        #expect(try nanos("collector.connectionAttempts", "window") == attempts.windowNanos)
+        let limits = loaded.exchanges[0].limits
+        #expect(try nanos("exchanges[].rollover", "after") == limits.rolloverAfterNanos)
+        #expect(try nanos("exchanges[].rollover", "window") == limits.rolloverJitterNanos)
+        #expect(try nanos("exchanges[].watchdog", "silence") == limits.silenceNanos)
+        #expect(try nanos("exchanges[].watchdog", "probe") == limits.probeAfterNanos)
+        #expect(try nanos("exchanges[].watchdog", "answer") == limits.probeAnswerNanos)
+        #expect(try nanos("exchanges[].watchdog", "streamSilence") == limits.streamSilenceNanos)
+        #expect(try nanos("exchanges[].watchdog", "streamFloor") == limits.streamSilenceFloorNanos)
+        #expect(try nanos("exchanges[].limits", "connectionLifetime") == limits.lifetimeNanos)
+        #expect(try nanos("exchanges[].limits", "openTimeout") == limits.openNanos)
+        #expect(try nanos("exchanges[].limits", "answerTimeout") == limits.acknowledgementNanos)
         #expect(try integer("batching", "maxEvents") == loaded.batching.maxEvents)
         #expect(try integer("batching", "maxBytes") == loaded.batching.maxBytes)
         #expect(

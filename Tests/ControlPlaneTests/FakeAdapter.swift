@@ -52,17 +52,6 @@ struct FakeAdapter: ExchangeAdapter {
         return plans
     }
 
-    func connections(
-        for streams: [StreamPlan], endpoint: Endpoint, market: Int, tls: Int, firstSlot: Int
-    ) -> [ConnectionPlan] {
-        [
-            ConnectionPlan(
-                slot: firstSlot, market: market, endpoint: endpoint, target: "/stream", tls: tls,
-                controlFrames: [],
-                streamCount: streams.count)
-        ]
-    }
-
     func makeDecoder(market: Int, instruments: InstrumentTable, streams: [StreamPlan]) -> any FrameDecoder {
         FakeDecoder()
     }

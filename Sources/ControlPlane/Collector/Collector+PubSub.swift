@@ -1,7 +1,5 @@
-import Batching
 import Foundation
 import GoogleCloud
-import MarketData
 import Publishing
 
 extension Collector {
@@ -21,32 +19,8 @@ extension Collector {
         let isEmulator = !settings.endpoint.isSecure
         let made = try PubSubSink(
             settings: settings, ledger: ledger, tokens: isEmulator ? nil : try makeTokenSource())
-        if sink.createTopics { made.ensureTopics(plannedTopics()) }
+        if sink.createTopics { made.ensureTopics(configuration.topics()) }
         return made
-    }
-
-    /// The topics of all streams that name their symbol. All-market streams tell theirs only as they come.
-    func plannedTopics() -> [String] {
-        let template = batchSettings.topic
-        var topics: Set<String> = []
-        var ordered: [String] = []
-        for exchange in configuration.exchanges {
-            for stream in exchange.streams {
-                guard let symbol = stream.symbol else { continue }
-                let interval: String? =
-                    switch stream.kind {
-                    case .kline: Interval(rawValue: stream.variant)?.name
-                    case .ticker: TickerWindow(rawValue: stream.variant)?.name
-                    default: nil
-                    }
-                let topic = template.renderTopicID(
-                    TopicTemplate.Values(
-                        type: stream.kind.name, exchange: exchange.exchange, symbol: symbol,
-                        interval: interval ?? "none", market: exchange.market))
-                if topics.insert(topic).inserted { ordered.append(topic) }
-            }
-        }
-        return ordered
     }
 }
 

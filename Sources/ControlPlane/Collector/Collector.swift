@@ -13,6 +13,7 @@ public final class Collector: Sendable {
     let configuration: Configuration
     let logger: Logger
     let threads: ThreadPlan
+    let plan: FleetPlan
     let lanes: [Lane]
     let batchMonitor = BatchMonitor()
     let ledger: PublishLedger
@@ -51,13 +52,12 @@ public final class Collector: Sendable {
         startTime = ck_realtime_nanos()
 
         let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
-        let byLane = Collector.spread(
-            configuration.exchanges.map(\.streams), over: configuration.collector.lanes)
+        plan = try configuration.plan()
         var lanes: [Lane] = []
-        for (index, streams) in byLane.enumerated() {
+        for (index, plan) in plan.lanes.enumerated() {
             lanes.append(
                 try Lane(
-                    index: index, configuration: configuration, adapters: adapters, streams: streams,
+                    index: index, configuration: configuration, adapters: adapters, plan: plan,
                     threads: threads))
         }
         self.lanes = lanes
@@ -75,21 +75,6 @@ public final class Collector: Sendable {
             if let adapter = type.init(market: exchange.market) { return adapter }
         }
         throw CollectorError("exchange \(exchange.adapter) \(exchange.market): no such adapter is built in")
-    }
-
-    /// Streams of one symbol stay in one lane; symbols take lanes in turn; all-market streams are in the first.
-    static func spread(_ streams: [[StreamPlan]], over lanes: Int) -> [[[StreamPlan]]] {
-        var result = Array(repeating: Array(repeating: [StreamPlan](), count: streams.count), count: lanes)
-        for (market, streams) in streams.enumerated() {
-            var laneOf: [String: Int] = [:]
-            for stream in streams {
-                let symbol = stream.symbol ?? ""
-                let lane = stream.symbol == nil ? 0 : laneOf[symbol] ?? laneOf.count % lanes
-                if stream.symbol != nil { laneOf[symbol] = lane }
-                result[lane][market].append(stream)
-            }
-        }
-        return result
     }
 
     // MARK: Starting

@@ -22,23 +22,12 @@ struct Lane {
     private let exchanges: [any ExchangeAdapter]
 
     init(
-        index: Int, configuration: Configuration, adapters: [any ExchangeAdapter], streams: [[StreamPlan]],
+        index: Int, configuration: Configuration, adapters: [any ExchangeAdapter], plan: FleetPlan.Lane,
         threads: ThreadPlan
     ) throws {
         exchanges = adapters
-        self.streams = streams
-        var plans: [ConnectionPlan] = []
-        for (market, exchange) in configuration.exchanges.enumerated() {
-            let made = adapters[market].connections(
-                for: streams[market], endpoint: exchange.endpoint, market: market, tls: market,
-                firstSlot: plans.count)
-            plans += made.map { plan in
-                var plan = plan
-                plan.limits.messageBytes = exchange.maxMessageBytes
-                return plan
-            }
-        }
-        self.plans = plans
+        streams = plan.streams
+        plans = plan.slots
         instruments = InstrumentTable(exchanges: configuration.exchanges.map(\.exchange))
         wireMonitor = WireMonitor(slotCount: plans.count)
         counters = ParserCounters(marketCount: configuration.exchanges.count)

@@ -47,7 +47,19 @@ public struct Configuration: Sendable {
         public var eventRingBytes = 8 << 20
         /// Bytes of the batch ring.
         public var batchRingBytes = 32 << 20
+        /// Connection attempts that all connections together make in a window; nil: what the exchange allows.
+        public var connectionAttempts: ConnectionAttempts?
         /// The defaults.
+        public init() {}
+    }
+
+    /// `collector.connectionAttempts:`.
+    public struct ConnectionAttempts: Sendable, Equatable {
+        /// Attempts.
+        public var perWindow = 300
+        /// The window, ns.
+        public var windowNanos: Int64 = 300_000_000_000
+        /// Binance's: 300 in 5 minutes from one address.
         public init() {}
     }
 
@@ -81,16 +93,22 @@ public struct Configuration: Sendable {
         public var market: String
         /// The market's name in topics, events and metrics, from the adapter: `binance-usdm`.
         public var exchange: String
-        /// Where to connect to; the exchange's own unless the file says otherwise.
-        public var endpoint: Endpoint
+        /// Where to connect to, in order of preference, at least one; the exchange's own unless the file says
+        /// otherwise. Legs prefer different ones.
+        public var endpoints: [Endpoint]
         /// `https://host:port` for REST; nil: the exchange's own.
         public var restEndpoint: String?
         /// How the server is verified.
         public var tls = TLS()
         /// Connections that carry the same streams; 2 is a redundant pair.
         public var legs = 1
+        /// How connections may behave: the adapter's limits with what the file changes of them.
+        public var limits: ConnectionLimits
         /// Largest message, bytes; a larger one ends the connection.
-        public var maxMessageBytes: Int
+        public var maxMessageBytes: Int {
+            get { limits.messageBytes }
+            set { limits.messageBytes = newValue }
+        }
         /// What is wanted, as written.
         public var subscriptions: [Subscription] = []
         /// The streams that the adapter makes of the subscriptions.
@@ -98,14 +116,14 @@ public struct Configuration: Sendable {
 
         /// A market without subscriptions.
         public init(
-            adapter: String, market: String, exchange: String, endpoint: Endpoint,
-            maxMessageBytes: Int = 1 << 20
+            adapter: String, market: String, exchange: String, endpoints: [Endpoint],
+            limits: ConnectionLimits = ConnectionLimits()
         ) {
             self.adapter = adapter
             self.market = market
             self.exchange = exchange
-            self.endpoint = endpoint
-            self.maxMessageBytes = maxMessageBytes
+            self.endpoints = endpoints
+            self.limits = limits
         }
     }
 

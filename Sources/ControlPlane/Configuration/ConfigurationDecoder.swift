@@ -31,6 +31,26 @@ struct ConfigurationDecoder {
         if let section = file.section("api") { decodeAPI(section) }
         if let section = file.section("log") { decodeLog(section) }
         checkRings(file)
+        if file.has("exchanges") { checkPlan(file) }
+    }
+
+    /// Whether the subscriptions can be spread over connections at all. Asked only when nothing else is wrong: what
+    /// could not be read would be missing in the plan.
+    private func checkPlan(_ file: ConfigurationSection) {
+        guard !reader.hasErrors, let markets = configuration.plannerMarkets(adapters: reader.context.adapters)
+        else { return }
+        do {
+            let plan = try Planner.plan(markets, lanes: configuration.collector.lanes)
+            for warning in PlanCheck.warnings(plan) {
+                reader.report(.warning, at: file.mark(of: "exchanges"), "exchanges", warning)
+            }
+        } catch {
+            for problem in error.problems {
+                reader.report(
+                    at: file.mark(of: "exchanges"),
+                    problem.market.map { "exchanges[\($0)]" } ?? "exchanges", problem.text)
+            }
+        }
     }
 
     private mutating func decodeCollector(_ section: ConfigurationSection) {
@@ -61,6 +81,13 @@ struct ConfigurationDecoder {
             "eventRingBytes", default: collector.eventRingBytes, in: rings)
         collector.batchRingBytes = section.bytes(
             "batchRingBytes", default: collector.batchRingBytes, in: rings)
+        if let section = section.section("connectionAttempts") {
+            var attempts = Configuration.ConnectionAttempts()
+            attempts.perWindow = section.integer("perWindow", default: attempts.perWindow, in: 1...1_000_000)
+            attempts.windowNanos = section.duration(
+                "window", default: attempts.windowNanos, in: 1_000_000_000...86_400_000_000_000)
+            collector.connectionAttempts = attempts
+        }
         configuration.collector = collector
     }
 
@@ -106,7 +133,12 @@ struct ConfigurationDecoder {
                     "market \(exchange.exchange) is configured in exchanges[\(earlier)] already; put all its subscriptions there"
                 )
             }
-            configuration.exchanges.append(exchange)
+            var made = exchange
+            if let attempts = configuration.collector.connectionAttempts {
+                made.limits.attemptsPerWindow = attempts.perWindow
+                made.limits.attemptWindowNanos = attempts.windowNanos
+            }
+            configuration.exchanges.append(made)
         }
     }
 

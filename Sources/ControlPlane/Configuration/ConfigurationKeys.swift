@@ -6,11 +6,17 @@ public enum ConfigurationKeys {
         "collector": [
             "name", "lanes", "pin", "idle", "backend", "threads", "dataDirectory", "frameRingBytes",
             "eventRingBytes",
-            "batchRingBytes",
+            "batchRingBytes", "connectionAttempts",
         ],
+        "collector.connectionAttempts": ["perWindow", "window"],
         "exchanges[]": [
             "adapter", "market", "endpoint", "restEndpoint", "tls", "legs", "maxMessageBytes",
-            "subscriptions",
+            "rollover", "watchdog", "limits", "subscriptions",
+        ],
+        "exchanges[].rollover": ["after", "window", "at"],
+        "exchanges[].watchdog": ["silence", "probe", "answer", "streamSilence", "streamFloor"],
+        "exchanges[].limits": [
+            "connectionLifetime", "openTimeout", "answerTimeout", "messagesPerSecond", "streamsPerConnection",
         ],
         "exchanges[].tls": ["certificateAuthority", "verify"],
         "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window"],

@@ -26,6 +26,9 @@ final class ConfigurationReader {
                 message: message))
     }
 
+    /// Whether something is wrong so far.
+    var hasErrors: Bool { problems.contains { $0.severity == .error } }
+
     /// The problems in the order of the file.
     func sortedProblems() -> [ConfigurationProblem] {
         problems.enumerated().sorted {

@@ -11,7 +11,10 @@ public struct ConfigurationSummary {
     ) -> String {
         var summary = ConfigurationSummary()
         summary.title("collector \(configuration.collector.name), version \(ProductVersion.text)")
-        for exchange in configuration.exchanges { summary.add(exchange, adapters: adapters) }
+        let plan = try? configuration.plan(adapters: adapters)
+        for (index, exchange) in configuration.exchanges.enumerated() {
+            summary.add(exchange, market: index, plan: plan)
+        }
         summary.add(configuration.collector)
         summary.add(configuration.batching)
         summary.add(configuration.sink)
@@ -27,22 +30,22 @@ public struct ConfigurationSummary {
         lines.append("  " + key + String(repeating: " ", count: max(1, 12 - key.count)) + value)
     }
 
-    private mutating func add(_ exchange: Configuration.Exchange, adapters: [any ExchangeAdapter.Type]) {
-        title("exchange \(exchange.exchange) at \(exchange.endpoint)")
+    private mutating func add(_ exchange: Configuration.Exchange, market: Int, plan: FleetPlan?) {
+        title(
+            "exchange \(exchange.exchange) at \(exchange.endpoints.first?.description ?? "no endpoint")")
         let kinds = Dictionary(grouping: exchange.streams, by: \.kind)
         let parts = kinds.sorted { $0.key.rawValue < $1.key.rawValue }.map {
             "\($0.value.count) \($0.key.name)"
         }
         entry("streams", "\(exchange.streams.count): \(parts.joined(separator: ", "))")
-        if let adapter = adapters.first(where: { $0.name == exchange.adapter })?.init(market: exchange.market)
-        {
-            let plans = adapter.connections(
-                for: exchange.streams, endpoint: exchange.endpoint, market: 0, tls: 0, firstSlot: 0)
+        if let plan {
+            let slots = plan.lanes.flatMap(\.slots).filter { $0.market == market }
             entry(
                 "connections",
-                "\(plans.count) with one lane, at most \(plans.map(\.streamCount).max() ?? 0) streams each")
+                "\(slots.count)\(exchange.legs > 1 ? ", \(exchange.legs) for each stream" : ""), at most"
+                    + " \(slots.map(\.streamCount).max() ?? 0) streams each; `plan` shows more")
         }
-        if !exchange.endpoint.isTLS {
+        if !exchange.endpoints.contains(where: \.isTLS) {
             entry("TLS", "none")
         } else if !exchange.tls.verify {
             entry("TLS", "not verified")

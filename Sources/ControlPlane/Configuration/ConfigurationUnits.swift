@@ -56,7 +56,10 @@ enum ConfigurationUnits {
 
     /// For messages: 1000000 → `1ms`.
     static func text(nanos: Int64) -> String {
-        for (unit, scale) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] as [(String, Int64)]
+        for (unit, scale) in [
+            ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000),
+            ("us", 1_000),
+        ] as [(String, Int64)]
         where nanos >= scale && nanos % scale == 0 {
             return "\(nanos / scale)\(unit)"
         }

@@ -14,22 +14,20 @@ struct ExchangeDecoder {
     func decode() -> Configuration.Exchange? {
         let tls = decodeTLS()
         let legs = section.integer("legs", default: 1, in: 1...2)
-        if legs > 1 {
-            section.error("legs", "redundant pairs are not supported yet in this version; write 1")
-        }
         let subscriptions = decodeSubscriptions()
         guard let adapter = findAdapter() else { return nil }
 
         var exchange = Configuration.Exchange(
             adapter: type(of: adapter).name, market: section.string("market", default: ""),
-            exchange: adapter.exchange, endpoint: adapter.defaultEndpoint,
-            maxMessageBytes: adapter.limits.messageBytes)
+            exchange: adapter.exchange, endpoints: adapter.endpoints, limits: adapter.limits)
         if exchange.market.isEmpty { exchange.market = type(of: adapter).markets.first ?? "" }
         exchange.tls = tls
         exchange.legs = legs
         exchange.maxMessageBytes = section.bytes(
             "maxMessageBytes", default: exchange.maxMessageBytes, in: 4 << 10...256 << 20)
-        if let endpoint = decodeEndpoint() { exchange.endpoint = endpoint }
+        let connections = ConnectionDecoder(section: section)
+        if let endpoints = connections.decodeEndpoints() { exchange.endpoints = endpoints }
+        connections.decode(&exchange.limits)
         exchange.restEndpoint = decodeRESTEndpoint()
         warnAboutTLS(exchange)
         exchange.subscriptions = subscriptions.map(\.subscription)
@@ -50,20 +48,6 @@ struct ExchangeDecoder {
             return nil
         }
         return adapter
-    }
-
-    private func decodeEndpoint() -> Endpoint? {
-        guard let scalar = section.scalar("endpoint") else { return nil }
-        do {
-            return try Endpoint(scalar.text)
-        } catch {
-            section.error(
-                "endpoint",
-                scalar.isSecret
-                    ? "is not a WebSocket address; write ws://HOST:PORT or wss://HOST:PORT"
-                    : error.description)
-            return nil
-        }
     }
 
     private func decodeRESTEndpoint() -> String? {
@@ -92,7 +76,7 @@ struct ExchangeDecoder {
 
     private func warnAboutTLS(_ exchange: Configuration.Exchange) {
         guard section.has("tls") else { return }
-        if !exchange.endpoint.isTLS {
+        if !exchange.endpoints.contains(where: \.isTLS) {
             section.warn("tls", "has no effect: the endpoint is ws://, not wss://")
         } else if !exchange.tls.verify {
             section.warn(

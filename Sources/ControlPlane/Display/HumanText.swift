@@ -11,6 +11,11 @@ public enum HumanText {
         return text
     }
 
+    /// `1 stream`, `1,234 streams`.
+    static func plural(_ value: Int, _ word: String) -> String {
+        "\(count(value)) \(word)\(value == 1 ? "" : "s")"
+    }
+
     /// 1234567 → `1.2 MB`; powers of ten.
     public static func bytes(_ value: Int) -> String {
         scaled(Double(value), ["B", "kB", "MB", "GB", "TB", "PB"], step: 1000)
@@ -22,6 +27,21 @@ public enum HumanText {
         let value = Double(nanos)
         if value >= 999.5e6 { return fixed(value / 1e9) + " s" }
         return scaled(value, ["ns", "µs", "ms"], step: 1000)
+    }
+
+    /// A longer duration in ns, in its largest unit: `0 s`, `250 ms`, `1.5 s`, `5 min`, `22.5 h`, `3 d`.
+    public static func span(_ nanos: Int64) -> String {
+        for (unit, length) in [("d", 86_400e9), ("h", 3_600e9), ("min", 60e9)]
+        where Double(nanos) >= (unit == "d" ? 2 : 1) * length {
+            return trimmed(Double(nanos) / length) + " " + unit
+        }
+        return nanos <= 0
+            ? "0 s" : nanos >= 1_000_000_000 ? trimmed(Double(nanos) / 1e9) + " s" : duration(Int(nanos))
+    }
+
+    private static func trimmed(_ value: Double) -> String {
+        let text = fixed(value)
+        return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
     }
 
     /// Seconds: 3723 → `1:02:03`.

@@ -1,0 +1,57 @@
+import Batching
+import ExchangeAdapter
+import MarketData
+
+extension Configuration {
+    /// What the planner needs; nil where an adapter is not there.
+    func plannerMarkets(adapters: [any ExchangeAdapter.Type]) -> [PlannerMarket]? {
+        var markets: [PlannerMarket] = []
+        for exchange in exchanges {
+            guard
+                let adapter = adapters.first(where: { $0.name == exchange.adapter })?.init(
+                    market: exchange.market)
+            else { return nil }
+            markets.append(
+                PlannerMarket(
+                    adapter: adapter, streams: exchange.streams, limits: exchange.limits,
+                    endpoints: exchange.endpoints, legs: exchange.legs))
+        }
+        return markets
+    }
+
+    /// The plan of its subscriptions.
+    ///
+    /// - Throws: ``PlanError`` with what cannot work, or ``CollectorError`` where an adapter is not there.
+    public func plan(adapters: [any ExchangeAdapter.Type] = Adapters.all) throws -> FleetPlan {
+        guard let markets = plannerMarkets(adapters: adapters) else {
+            throw CollectorError("an adapter of the configuration is not built in")
+        }
+        return try Planner.plan(markets, lanes: collector.lanes)
+    }
+
+    /// The topics of all streams that name their symbol, in the order of subscription. All-market streams tell theirs
+    /// only as they come.
+    public func topics(ofExchange index: Int? = nil) -> [String] {
+        // It was checked when the configuration was read.
+        guard let template = try? TopicTemplate(sink.topic) else { return [] }
+        var seen: Set<String> = []
+        var topics: [String] = []
+        for (position, exchange) in exchanges.enumerated() where index == nil || index == position {
+            for stream in exchange.streams {
+                guard let symbol = stream.symbol else { continue }
+                let interval: String? =
+                    switch stream.kind {
+                    case .kline: Interval(rawValue: stream.variant)?.name
+                    case .ticker: TickerWindow(rawValue: stream.variant)?.name
+                    default: nil
+                    }
+                let topic = template.renderTopicID(
+                    TopicTemplate.Values(
+                        type: stream.kind.name, exchange: exchange.exchange, symbol: symbol,
+                        interval: interval ?? "none", market: exchange.market))
+                if seen.insert(topic).inserted { topics.append(topic) }
+            }
+        }
+        return topics
+    }
+}
