@@ -32,6 +32,9 @@ let package = Package(
             name: "CURing", path: "CSupport/uring",
             linkerSettings: [.linkedLibrary("uring")]),
         .target(
+            name: "CDeflate", path: "CSupport/deflate",
+            linkerSettings: [.linkedLibrary("z")]),
+        .target(
             name: "CCurl", path: "CSupport/curl",
             linkerSettings: [.linkedLibrary("curl")]),
         .target(
@@ -42,7 +45,8 @@ let package = Package(
         .target(name: "MarketData"),
         .target(name: "Rings", dependencies: ["CKernel"]),
         .target(name: "ByteScanning", dependencies: ["MarketData"]),
-        .target(name: "Wire", dependencies: ["CKernel", "CTLS", "CURing", "Rings", "MarketData"]),
+        .target(
+            name: "Wire", dependencies: ["CKernel", "CTLS", "CURing", "CDeflate", "Rings", "MarketData"]),
         .target(
             name: "ExchangeAdapter", dependencies: ["CKernel", "MarketData", "Rings", "ByteScanning", "Wire"]),
         .target(

@@ -25,6 +25,10 @@ struct Connection: ~Copyable {
     var upgrade: Upgrade?
     var upgradeAnswer: [UInt8] = []
     var unframer: Unframer
+    /// Both directions' compression, where it was agreed on.
+    var deflate: MessageDeflate?
+    /// The connection is to end: nothing more is read.
+    var conclusion: Conclusion?
     /// Bytes that were read but not handed over yet: the beginning of a frame.
     var carry: UnsafeMutableRawPointer
     var carryCapacity: Int
@@ -83,6 +87,8 @@ struct Connection: ~Copyable {
         upgrade = nil
         upgradeAnswer = []
         unframer = Unframer(messageLimit: plan.limits.messageBytes)
+        deflate = nil
+        conclusion = nil
         if carryCapacity > Connection.carryCapacityFirst {
             carry.deallocate()
             carryCapacity = Connection.carryCapacityFirst

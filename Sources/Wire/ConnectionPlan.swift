@@ -107,6 +107,23 @@ public struct SlotStream: Sendable, Equatable {
     }
 }
 
+/// How pings are answered.
+public enum PongPolicy: Sendable {
+    /// The latest one, when the pace of our frames allows: exchanges count pongs too.
+    case latest
+    /// Each at once, in order.
+    case each
+}
+
+/// When a connection ends that the peer has closed, or that broke the protocol.
+public enum EndingPolicy: Sendable {
+    /// Now: whoever wants data wants a new connection.
+    case atOnce
+    /// When the frame ring's consumer has released all that came before, and its answers are sent; then the peer gets
+    /// two seconds to end it. For who answers messages.
+    case settled
+}
+
 /// One connection slot: where to connect and what to ask for there.
 public struct ConnectionPlan: Sendable {
     /// Index of the slot in its lane.
@@ -137,6 +154,14 @@ public struct ConnectionPlan: Sendable {
     public var language: (any ControlLanguage)?
     /// How it uses the network.
     public var network = NetworkSettings()
+    /// Offered to the server for compressing messages; nil: nothing.
+    public var deflate: DeflateOffer?
+    /// How pings are answered.
+    public var pongs = PongPolicy.latest
+    /// When a connection ends that is to end.
+    public var ending = EndingPolicy.atOnce
+    /// The slot is opened once and stops when that connection has ended, or could not be made.
+    public var opensOnce = false
 
     /// A plan.
     public init(

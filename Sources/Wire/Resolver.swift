@@ -189,6 +189,8 @@ public enum WireCommand: Sendable {
     case refused(slot: Int, generation: UInt32, text: String)
     /// The exchange will end the connection.
     case serverShutdown(slot: Int, generation: UInt32)
+    /// Send a message on an open connection, at once.
+    case message(slot: Int, generation: UInt32, isBinary: Bool, payload: [UInt8])
     /// Close everything and read no more.
     case stop
     /// The resolver's answer for one family of a host.

@@ -304,7 +304,7 @@ extension WireStage {
         let connection = connections + slot
         let upgrade = Upgrade(
             endpoint: connection.pointee.plan.endpoint, target: connection.pointee.plan.target,
-            nonce: (random.next(), random.next()))
+            nonce: (random.next(), random.next()), deflate: connection.pointee.plan.deflate)
         connection.pointee.upgrade = upgrade
         connection.pointee.phase = .upgrading
         connection.pointee.unsent += upgrade.request
@@ -367,7 +367,7 @@ extension WireStage {
         case .incomplete: return
         case .refused(let status, let retryAfter, let reason):
             refuse(slot, status: status, retryAfter: retryAfter, reason: reason)
-        case .accepted(let begin): opened(slot, firstFrames: begin)
+        case .accepted(let begin, let agreement): opened(slot, firstFrames: begin, agreement)
         }
     }
 
@@ -393,12 +393,17 @@ extension WireStage {
         monitor.notice(.info, slot: slot, "next attempt in \(wait / 1_000_000_000) s")
     }
 
-    private mutating func opened(_ slot: Int, firstFrames begin: Int) {
+    private mutating func opened(_ slot: Int, firstFrames begin: Int, _ agreement: DeflateAgreement?) {
         let connection = connections + slot
         let now = ck_monotonic_nanos()
         connection.pointee.phase = .open
         connection.pointee.lastBytesTime = now
         connection.pointee.upgrade = nil
+        if let agreement {
+            connection.pointee.deflate = MessageDeflate(agreement)
+            connection.pointee.unframer = Unframer(
+                messageLimit: connection.pointee.plan.limits.messageBytes, inflates: true)
+        }
         let rest = connection.pointee.upgradeAnswer[begin...]
         connection.pointee.ensureCarry(rest.count)
         rest.withUnsafeBytes { bytes in

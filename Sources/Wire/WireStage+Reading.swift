@@ -16,35 +16,42 @@ extension WireStage {
         while runs < WireStage.runsPerTurn {
             let phase = connections[slot].phase
             guard phase == .open || phase == .closing else { break }
-            guard gatherLargeMessage(slot) else { break }
-            guard fillRun(slot) else { break }
+            if connections[slot].conclusion != nil {
+                conclude(slot)
+                break
+            }
+            guard connections[slot].carryNeed > WireStage.runBytes ? gather(slot) : fillRun(slot) else {
+                break
+            }
             runs += 1
         }
         return runs
     }
 
-    /// A message larger than a run is gathered in the carry, so that it is not copied again with every read. False
-    /// where its end has not come yet.
-    private mutating func gatherLargeMessage(_ slot: Int) -> Bool {
+    /// A message larger than a run is unframed and joined in the carry and put into the ring once it is whole, so
+    /// that it is not copied again with every read. False where nothing (more) is there, the ring is full, or the
+    /// connection has ended.
+    private mutating func gather(_ slot: Int) -> Bool {
         let connection = connections + slot
-        guard connection.pointee.carryNeed > WireStage.runBytes else { return true }
-        while connection.pointee.carryCount < connection.pointee.carryNeed {
-            connection.pointee.ensureCarry(connection.pointee.carryNeed)
+        if connection.pointee.carryCount < connection.pointee.carryNeed {
+            let missing = connection.pointee.carryNeed - connection.pointee.carryCount
+            let room = max(missing, WireStage.runBytes)
+            connection.pointee.ensureCarry(connection.pointee.carryCount + room)
             let at = connection.pointee.carry + connection.pointee.carryCount
-            let room = connection.pointee.carryNeed - connection.pointee.carryCount
-            switch connection.pointee.transport?.read(into: at, count: room) ?? .failed {
-            case .bytes(let count):
-                connection.pointee.carryCount += count
-                connection.pointee.lastBytesTime = ck_monotonic_nanos()
-            case .wantRead: return false
-            case .wantWrite:
-                watch(slot, CK_READ | CK_WRITE)
-                return false
-            case .ended, .failed:
-                ended(slot)
-                return false
-            }
+            guard case .bytes(let count) = receive(slot, into: at, count: room) else { return false }
+            connection.pointee.carryCount += count
         }
+        let filled = connection.pointee.carryCount
+        guard let record = room(slot, for: filled) else { return false }
+        connection.pointee.hasWholeFrames = false
+        var run = Run(record: record, isApart: true)
+        _ = unframe(slot, connection.pointee.carry, filled, &run)
+        guard isReadable(slot) else { return false }
+        emit(slot, run)
+        let carry = connection.pointee.carry
+        connection.pointee.carryCount = connection.pointee.unframer.leftover(end: filled)
+        connection.pointee.unframer.carry(
+            from: carry.assumingMemoryBound(to: UInt8.self), end: filled, to: carry)
         return true
     }
 
@@ -53,22 +60,19 @@ extension WireStage {
         let connection = connections + slot
         let carried = connection.pointee.carryCount
         let dataRoom = carried &+ WireStage.runBytes
-        let tableRoom = WireStage.sliceLimit &* MemoryLayout<FrameSlice>.size
-        guard let record = frames.reserve(FrameRunHeader.size &+ dataRoom &+ tableRoom &+ 8) else {
-            isBlocked = true
-            connection.pointee.hasWholeFrames = true
-            return false
-        }
+        guard let record = room(slot, for: dataRoom) else { return false }
         let data = record + FrameRunHeader.size
         data.copyMemory(from: connection.pointee.carry, byteCount: carried)
         var filled = carried
-        var run = Run(begin: FrameRunHeader.size)
+        var run = Run(record: record)
         var goOn = true
         var runTime: Int64 = 0
+        // Inflated messages are put where further bytes would be read to.
+        let inflates = connection.pointee.unframer.inflates
         // Whole frames may wait in the carry: look at these before reading.
         if connection.pointee.hasWholeFrames {
             connection.pointee.hasWholeFrames = false
-            goOn = unframe(slot, data, filled, &run)
+            goOn = unframe(slot, data, filled, &run) && !(inflates && run.count > 0)
         }
         while goOn, filled < dataRoom {
             guard
@@ -76,13 +80,8 @@ extension WireStage {
                     into: data + filled, count: dataRoom &- filled)
             else { break }
             guard case .bytes(let count) = outcome else {
-                finish(slot, run, record, data, filled, time: runTime)
-                if case .wantRead = outcome { return false }
-                if case .wantWrite = outcome {
-                    watch(slot, CK_READ | CK_WRITE)
-                    return false
-                }
-                ended(slot)
+                finish(slot, run, data, filled, time: runTime)
+                stopReading(slot, outcome)
                 return false
             }
             filled &+= count
@@ -91,21 +90,59 @@ extension WireStage {
             if isFirst { runTime = time }
             goOn = unframe(slot, data, filled, &run)
             // A later receive call belongs to the next run, with its own time.
-            guard connection.pointee.transport?.hasPending ?? false, time == runTime else { break }
+            guard !inflates, connection.pointee.transport?.hasPending ?? false, time == runTime else { break }
         }
         if runTime != 0 { connection.pointee.lastBytesTime = ck_monotonic_nanos() }
-        let isOpen = connection.pointee.phase == .open || connection.pointee.phase == .closing
-        if isOpen { finish(slot, run, record, data, filled, time: runTime) }
-        return isOpen
+        guard isReadable(slot) else { return false }
+        finish(slot, run, data, filled, time: runTime)
+        return true
     }
 
-    /// The run's table as it grows.
+    private func isReadable(_ slot: Int) -> Bool {
+        connections[slot].phase == .open || connections[slot].phase == .closing
+    }
+
+    /// Room in the ring for a record with so many bytes of data; nil where it is too full. Nothing is taken yet.
+    private mutating func room(_ slot: Int, for bytes: Int) -> UnsafeMutableRawPointer? {
+        let tableRoom = WireStage.sliceLimit &* MemoryLayout<FrameSlice>.size
+        if let record = frames.reserve(FrameRunHeader.size &+ bytes &+ tableRoom &+ 8) { return record }
+        isBlocked = true
+        connections[slot].hasWholeFrames = true
+        return nil
+    }
+
+    /// Reads, or says why there is nothing to read.
+    mutating func receive(_ slot: Int, into bytes: UnsafeMutableRawPointer, count: Int) -> Transport.Outcome {
+        let outcome = connections[slot].transport?.read(into: bytes, count: count) ?? .failed
+        if case .bytes = outcome {
+            connections[slot].lastBytesTime = ck_monotonic_nanos()
+        } else {
+            stopReading(slot, outcome)
+        }
+        return outcome
+    }
+
+    private mutating func stopReading(_ slot: Int, _ outcome: Transport.Outcome) {
+        switch outcome {
+        case .bytes, .wantRead: break
+        case .wantWrite: watch(slot, CK_READ | CK_WRITE)
+        case .ended, .failed: ended(slot)
+        }
+    }
+
+    /// A record of the ring as it grows.
     struct Run {
-        /// Offset of the data in the record.
-        let begin: Int
+        /// Where the record is.
+        let record: UnsafeMutableRawPointer
+        /// The data that are being unframed lie elsewhere and have yet to be copied into the record.
+        var isApart = false
         var count = 0
-        /// End of the bytes that the frames so far take.
+        /// End of the bytes that the messages so far take, inflated ones included; from the data's beginning.
         var end = 0
+        /// End of those that lie where they were read to.
+        var endInPlace = 0
+        /// Bytes of the messages as they came, without headers.
+        var received = 0
     }
 
     /// hot: finds the messages in what has come. False where the run is full or the connection must end.
@@ -119,42 +156,70 @@ extension WireStage {
                 connection.pointee.hasWholeFrames = true
                 return false
             }
+            if connection.pointee.unframer.inflates {
+                let worst = max(run.end, filled) &+ connection.pointee.unframer.messageLimit
+                guard room(slot, for: worst) != nil else { return false }
+            }
             switch connection.pointee.unframer.next(in: bytes, end: filled) {
             case .message(let offset, let length, let isBinary):
                 slices[run.count] = FrameSlice(
-                    offset: run.begin &+ offset, length: length, isBinary: isBinary)
+                    offset: FrameRunHeader.size &+ offset, length: length, isBinary: isBinary)
                 run.count &+= 1
-                run.end = offset &+ length
+                run.endInPlace = offset &+ length
+                run.end = max(run.end, run.endInPlace)
+                run.received &+= length
             case .incomplete(let total):
                 connection.pointee.carryNeed = total
                 return true
+            case .compressed(let offset, let length, let isBinary):
+                if let failure = inflate(slot, bytes + offset, length, isBinary, filled, &run) {
+                    fail(slot, code: failure.code, failure.reason, run)
+                    return false
+                }
             case .ping(let offset, let length):
-                connection.pointee.pong = Array(UnsafeBufferPointer(start: bytes + offset, count: length))
-                wakeTimers()
+                pinged(slot, Array(UnsafeBufferPointer(start: bytes + offset, count: length)))
             case .pong: break
             case .close(let offset, let length):
                 // Copied first: the run's table is written behind its last frame, where this payload lies.
                 let payload = Array(UnsafeBufferPointer(start: bytes + offset, count: length))
-                emit(slot, run, data - FrameRunHeader.size)
+                emit(slot, run)
                 peerClosed(slot, payload)
                 return false
             case .failure(let code, let reason):
-                emit(slot, run, data - FrameRunHeader.size)
-                sayClose(slot, code: code)
-                end(
-                    slot, code == 1009 ? .tooLarge : .protocolError,
-                    "\(reason)\(code == 1009 ? "; raise maxMessageBytes if it is genuine" : "") (close code \(code))",
-                    level: .error)
+                fail(slot, code: code, reason, run)
                 return false
             }
         }
     }
 
+    /// A compressed message, inflated behind what has come; at most as large as any other.
+    private mutating func inflate(
+        _ slot: Int, _ bytes: UnsafePointer<UInt8>, _ length: Int, _ isBinary: Bool, _ filled: Int,
+        _ run: inout Run
+    ) -> (code: UInt16, reason: String)? {
+        let connection = connections + slot
+        let begin = max(run.end, filled)
+        let target = run.record + FrameRunHeader.size + begin
+        let limit = connection.pointee.unframer.messageLimit
+        switch connection.pointee.deflate?.inflate(bytes, length, into: target, room: limit) ?? .corrupt {
+        case .corrupt: return (CloseCode.invalidPayload, "a compressed message that cannot be inflated")
+        case .tooLarge: return (CloseCode.tooLarge, "a message that is inflated is larger than the limit")
+        case .bytes(let count):
+            if !isBinary, !UTF8Check.isValid(target.assumingMemoryBound(to: UInt8.self), count) {
+                return (CloseCode.invalidPayload, "a text message is not UTF-8")
+            }
+            slices[run.count] = FrameSlice(
+                offset: FrameRunHeader.size &+ begin, length: count, isBinary: isBinary)
+            run.count &+= 1
+            run.end = begin &+ count
+            run.received &+= length
+            return nil
+        }
+    }
+
     /// Puts the run into the ring and carries the rest over.
     private mutating func finish(
-        _ slot: Int, _ run: Run, _ record: UnsafeMutableRawPointer, _ data: UnsafeMutableRawPointer,
-        _ filled: Int,
-        time: Int64
+        _ slot: Int, _ run: Run, _ data: UnsafeMutableRawPointer, _ filled: Int, time: Int64
     ) {
         let connection = connections + slot
         let left = connection.pointee.unframer.leftover(end: filled)
@@ -163,13 +228,18 @@ extension WireStage {
         connection.pointee.unframer.carry(
             from: data.assumingMemoryBound(to: UInt8.self), end: filled, to: connection.pointee.carry)
         connection.pointee.carryCount = left
-        emit(slot, run, record, time: time)
+        emit(slot, run, time: time)
     }
 
-    private mutating func emit(_ slot: Int, _ run: Run, _ record: UnsafeMutableRawPointer, time: Int64 = 0) {
+    private mutating func emit(_ slot: Int, _ run: Run, time: Int64 = 0) {
         guard run.count > 0 else { return }
         let connection = connections + slot
-        let table = (run.begin &+ run.end &+ 7) & ~7
+        let record = run.record
+        if run.isApart {
+            (record + FrameRunHeader.size).copyMemory(
+                from: connection.pointee.carry, byteCount: run.endInPlace)
+        }
+        let table = (FrameRunHeader.size &+ run.end &+ 7) & ~7
         (record + table).copyMemory(from: slices, byteCount: run.count &* MemoryLayout<FrameSlice>.size)
         var received = time
         if received == 0 { received = connection.pointee.transport?.receivedTime ?? 0 }
@@ -185,19 +255,54 @@ extension WireStage {
                 kind: .frames, frameCount: run.count, tableOffset: table), as: FrameRunHeader.self)
         frames.commit(table &+ run.count &* MemoryLayout<FrameSlice>.size)
         frames.publish()
-        monitor.countRun(slot: slot, frames: run.count, bytes: run.end)
+        monitor.countRun(slot: slot, frames: run.count, bytes: run.received)
+    }
+
+    private mutating func pinged(_ slot: Int, _ payload: [UInt8]) {
+        let connection = connections + slot
+        guard connection.pointee.plan.pongs == .each else {
+            connection.pointee.pong = payload
+            wakeTimers()
+            return
+        }
+        // A peer that pings and does not read: the latest ping's answer is all that it is owed (RFC 6455, 5.5.3).
+        guard connection.pointee.phase == .open, connection.pointee.unsent.count < WireStage.unsentLimit
+        else {
+            return
+        }
+        send(slot, .pong, payload, now: ck_monotonic_nanos())
+        monitor.countPong(slot: slot)
+    }
+
+    /// The peer broke the protocol; what it sent before still counts.
+    private mutating func fail(_ slot: Int, code: UInt16, _ reason: String, _ run: Run) {
+        emit(slot, run)
+        let remedy = code == CloseCode.tooLarge ? "; raise maxMessageBytes if it is genuine" : ""
+        settle(
+            slot,
+            Conclusion(
+                payload: ClientFrame.closePayload(code: code),
+                cause: code == CloseCode.tooLarge ? .tooLarge : .protocolError,
+                text: "\(reason)\(remedy) (close code \(code))", level: .error))
     }
 
     private mutating func peerClosed(_ slot: Int, _ payload: [UInt8]) {
         let code = payload.count >= 2 ? UInt16(payload[0]) << 8 | UInt16(payload[1]) : nil
         let reason = String(decoding: payload.dropFirst(2), as: UTF8.self)
-        sayClose(slot, code: code.map { $0 == 1005 || $0 == 1006 ? 1000 : $0 })
         let why =
             "the server closed: \(code.map(String.init) ?? "no code")\(reason.isEmpty ? "" : " \(reason)")"
-        end(slot, .closed, why, level: code == 1008 ? .error : .warning)
+        settle(
+            slot,
+            Conclusion(
+                payload: code.map { ClientFrame.closePayload(code: $0) } ?? [], cause: .closed, text: why,
+                level: code == 1008 ? .error : .warning))
     }
 
     private mutating func ended(_ slot: Int) {
+        if let conclusion = connections[slot].conclusion {
+            end(slot, conclusion.cause, conclusion.text, level: conclusion.level)
+            return
+        }
         let isClosing = connections[slot].phase == .closing
         let why = connections[slot].transport?.errorText ?? ""
         end(

@@ -7,7 +7,7 @@ extension WireStage {
     mutating func send(_ slot: Int, _ opcode: ClientFrame.Opcode, _ payload: [UInt8], now: Int64) {
         let connection = connections + slot
         let mask = UInt32(truncatingIfNeeded: random.next())
-        connection.pointee.unsent += ClientFrame.encode(opcode, payload: payload, mask: mask)
+        ClientFrame.append(opcode, payload: payload, mask: mask, to: &connection.pointee.unsent)
         connection.pointee.nextFrameTime = now + connection.pointee.plan.limits.frameSpacingNanos
         flush(slot)
     }
@@ -15,18 +15,21 @@ extension WireStage {
     /// Sends what waits, as far as the socket takes it.
     mutating func flush(_ slot: Int) {
         let connection = connections + slot
-        while !connection.pointee.unsent.isEmpty {
+        var sent = 0
+        // Taken off once: a large message leaves in many pieces.
+        defer { connection.pointee.unsent.removeFirst(sent) }
+        while sent < connection.pointee.unsent.count {
             let outcome = connection.pointee.unsent.withUnsafeBytes {
-                connection.pointee.transport?.write($0) ?? .failed
+                connection.pointee.transport?.write(UnsafeRawBufferPointer(rebasing: $0[sent...])) ?? .failed
             }
             switch outcome {
-            case .bytes(let count): connection.pointee.unsent.removeFirst(count)
+            case .bytes(let count): sent += count
             case .wantRead, .wantWrite:
                 watch(slot, CK_READ | CK_WRITE)
                 return
             // The reading side sees the same and knows why.
             case .ended, .failed:
-                connection.pointee.unsent = []
+                sent = connection.pointee.unsent.count
                 return
             }
         }
@@ -41,12 +44,5 @@ extension WireStage {
         connection.pointee.phase = .closing
         connection.pointee.deadline = now + 500_000_000
         wakeTimers()
-    }
-
-    /// Answers a close frame or a violation with `code`, without waiting.
-    mutating func sayClose(_ slot: Int, code: UInt16?) {
-        guard connections[slot].phase == .open else { return }
-        let payload = code.map { ClientFrame.closePayload(code: $0) } ?? []
-        send(slot, .close, payload, now: ck_monotonic_nanos())
     }
 }

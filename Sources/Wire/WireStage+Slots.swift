@@ -83,7 +83,7 @@ extension WireStage {
         if wasOpen { signal(slot, .closed) }
         monitor.countEnd(cause, slot: slot)
         wakeTimers()
-        guard reopens else {
+        guard reopens, !connection.pointee.plan.opensOnce else {
             connection.pointee.phase = .stopped
             monitor.set(.stopped, slot: slot)
             return

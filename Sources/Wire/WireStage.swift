@@ -125,6 +125,9 @@ public struct WireStage: ~Copyable, Stage {
         case .resolved(let slot, let generation, let answer):
             guard isCurrent(slot, generation) else { return }
             resolved(slot, answer, now: ck_monotonic_nanos())
+        case .message(let slot, let generation, let isBinary, let payload):
+            guard isCurrent(slot, generation) else { return }
+            sendMessage(slot, isBinary: isBinary, payload)
         case .stop: stopAll()
         }
         nextTimer = 0

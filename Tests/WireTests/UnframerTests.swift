@@ -18,6 +18,7 @@ struct SeededRandom: RandomNumberGenerator {
 /// What an unframer told, with copies of the bytes.
 enum Told: Equatable {
     case message([UInt8], isBinary: Bool)
+    case compressed([UInt8], isBinary: Bool)
     case ping([UInt8])
     case pong
     case close([UInt8])
@@ -25,8 +26,8 @@ enum Told: Equatable {
 }
 
 /// Feeds a byte stream in pieces, carrying leftovers from buffer to buffer as the I/O thread does.
-func unframe(_ stream: [UInt8], pieces: [Int], limit: Int = 1 << 20) -> [Told] {
-    var unframer = Unframer(messageLimit: limit)
+func unframe(_ stream: [UInt8], pieces: [Int], limit: Int = 1 << 20, inflates: Bool = false) -> [Told] {
+    var unframer = Unframer(messageLimit: limit, inflates: inflates)
     var told: [Told] = []
     var carry: [UInt8] = []
     var position = 0
@@ -46,10 +47,14 @@ func unframe(_ stream: [UInt8], pieces: [Int], limit: Int = 1 << 20) -> [Told] {
                 switch unframer.next(in: base, end: filled) {
                 case .message(let offset, let length, let isBinary):
                     told.append(.message(copy(offset, length), isBinary: isBinary))
+                case .compressed(let offset, let length, let isBinary):
+                    told.append(.compressed(copy(offset, length), isBinary: isBinary))
                 case .ping(let offset, let length): told.append(.ping(copy(offset, length)))
                 case .pong: told.append(.pong)
                 case .close(let offset, let length):
                     told.append(.close(copy(offset, length)))
+                    isOver = true
+                    break loop
                 case .failure(let code, _):
                     told.append(.failure(code))
                     isOver = true
@@ -93,6 +98,22 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
         (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
     }
 
+    /// So many bytes of UTF-8, every tenth character not ASCII.
+    private func text(_ count: Int, _ random: inout SeededRandom) -> [UInt8] {
+        var text: [UInt8] = []
+        while text.count < count {
+            var scalar = Unicode.Scalar(UInt8.random(in: 0...127, using: &random))
+            if UInt8.random(in: 0..<10, using: &random) == 0 {
+                scalar =
+                    ["é", "ߐ", "Ͽ", "\u{800}", "\u{D7FF}", "\u{E000}", "𝄞", "\u{10FFFF}"]
+                    .randomElement(using: &random) ?? scalar
+            }
+            let bytes = Array(String(scalar).utf8)
+            text += bytes.count <= count - text.count ? bytes : [65]
+        }
+        return text
+    }
+
     /// Random messages, fragmented at random, with control frames in between, cut at random places: what comes out is
     /// what went in. Fails for any byte that is misplaced when payloads are joined or carried over.
     @Test(arguments: 1...60) func tellsWhatWasSent(seed: UInt64) {
@@ -103,7 +124,7 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
             let isBinary = Bool.random(using: &random)
             let size =
                 [0, 1, 5, 125, 126, 127, 300, 65_535, 65_536, 70_000].randomElement(using: &random) ?? 0
-            let payload = bytes(size, &random)
+            let payload = isBinary ? bytes(size, &random) : text(size, &random)
             var rest = payload[...]
             var opcode: UInt8 = isBinary ? 2 : 1
             let fragments = Int.random(in: 1...4, using: &random)
@@ -152,7 +173,10 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
             (frame(1, [1], rsv: 4), 1002), (frame(1, [1], rsv: 1), 1002), (frame(3, []), 1002),
             (frame(11, []), 1002), (frame(0, [1]), 1002), (frame(1, [1], fin: false) + frame(1, [1]), 1002),
             (frame(9, [1], fin: false), 1002), (frame(9, Array(repeating: 0, count: 126)), 1002),
-            (frame(8, [3]), 1002), ([0x81, 0x81, 1, 2, 3, 4, 5], 1002),
+            (frame(8, [3]), 1002), (frame(8, [3, 237]), 1002), (frame(8, [3, 231]), 1002),
+            (frame(8, [3, 232, 0xC0]), 1007), (frame(1, [0xED, 0xA0, 0x80]), 1007),
+            (frame(1, [65, 0xC3]), 1007), (frame(1, [0xC3], fin: false) + frame(0, [65]), 1007),
+            ([0x81, 0x81, 1, 2, 3, 4, 5], 1002),
             ([0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], 1002),
         ]
         for (stream, code) in cases { #expect(unframe(stream, pieces: []).last == .failure(code)) }

@@ -40,10 +40,10 @@ import Testing
 
     @Test func acceptsTheRightAnswer() throws {
         let bytes = answer()
-        #expect(try upgrade().read(bytes + [0x81, 0]) == .accepted(frames: bytes.count))
+        #expect(try upgrade().read(bytes + [0x81, 0]) == .accepted(frames: bytes.count, deflate: nil))
         for count in 0..<bytes.count { #expect(try upgrade().read(Array(bytes[..<count])) == .incomplete) }
         let lower = answer(["Upgrade": "WebSocket", "Connection": "keep-alive, upgrade"])
-        #expect(try upgrade().read(lower) == .accepted(frames: lower.count))
+        #expect(try upgrade().read(lower) == .accepted(frames: lower.count, deflate: nil))
     }
 
     @Test func refusesWrongAnswers() throws {
@@ -90,7 +90,8 @@ import Testing
 @Suite struct ClientFrameTests {
     @Test(arguments: [0, 1, 125, 126, 65_535, 65_536]) func isMaskedAndWhole(size: Int) {
         let payload = (0..<size).map { UInt8(truncatingIfNeeded: $0) }
-        let bytes = ClientFrame.encode(.text, payload: payload, mask: 0x0403_0201)
+        var bytes: [UInt8] = []
+        ClientFrame.append(.text, payload: payload, mask: 0x0403_0201, to: &bytes)
         let header = size < 126 ? 2 : size < 65_536 ? 4 : 10
         #expect(bytes.count == header + 4 + size)
         #expect(bytes[0] == 0x81 && bytes[1] & 0x80 != 0)

@@ -42,7 +42,7 @@ struct Certificates: ~Copyable {
             let size =
                 index % 97 == 0
                 ? Int.random(in: 60_000...300_000, using: &random) : Int.random(in: 0...400, using: &random)
-            let message = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ index) }
+            let message = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ index) & 0x7F }
             messages.append(message)
             let cut = Int.random(in: 0...size, using: &random)
             if index % 5 == 0 {

@@ -47,7 +47,7 @@ require_swift() {
 
 # The C libraries that the package links, and nothing else.
 install_libraries() {
-    install_missing libssl-dev libcurl4-openssl-dev liburing-dev libzstd-dev
+    install_missing libssl-dev libcurl4-openssl-dev liburing-dev libzstd-dev zlib1g-dev
 }
 
 # Both programs, optimised, into .build/release.

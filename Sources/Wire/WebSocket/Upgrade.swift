@@ -6,8 +6,8 @@ struct Upgrade {
     enum Outcome: Equatable {
         /// The answer's end has not come.
         case incomplete
-        /// Accepted; frames begin at this offset.
-        case accepted(frames: Int)
+        /// Accepted; frames begin at this offset. `deflate`: what was agreed on, where compressing was offered.
+        case accepted(frames: Int, deflate: DeflateAgreement?)
         /// Refused, or not a WebSocket answer.
         case refused(status: Int, retryAfterSeconds: Int?, reason: String)
     }
@@ -17,9 +17,11 @@ struct Upgrade {
 
     let request: [UInt8]
     private let expectedAccept: String
+    private let offer: DeflateOffer?
 
     /// `nonce`: sixteen random bytes.
-    init(endpoint: Endpoint, target: String, nonce: (UInt64, UInt64)) {
+    init(endpoint: Endpoint, target: String, nonce: (UInt64, UInt64), deflate: DeflateOffer? = nil) {
+        offer = deflate
         let key = Upgrade.base64(nonce)
         var accept = [CChar](repeating: 0, count: 29)
         ct_websocket_accept(key, &accept)
@@ -27,6 +29,7 @@ struct Upgrade {
             decoding: accept.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
         let isDefaultPort = endpoint.port == (endpoint.isTLS ? 443 : 80)
         let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
+        let extensions = deflate.map { "Sec-WebSocket-Extensions: \($0.text)\r\n" } ?? ""
         request = Array(
             """
             GET \(endpoint.path)\(target) HTTP/1.1\r
@@ -35,7 +38,7 @@ struct Upgrade {
             Connection: Upgrade\r
             Sec-WebSocket-Key: \(key)\r
             Sec-WebSocket-Version: 13\r
-            User-Agent: exchange-collector\r
+            \(extensions)User-Agent: exchange-collector\r
             \r
 
             """.utf8)
@@ -76,7 +79,9 @@ struct Upgrade {
         for line in lines {
             guard let colon = line.firstIndex(of: ":") else { continue }
             let value = line[line.index(after: colon)...].trimmingSpaces()
-            fields[line[..<colon].lowercased(), default: ""] += value
+            let name = line[..<colon].lowercased()
+            // Several fields of one name are one with their values in a list (RFC 7230, 3.2.2).
+            fields[name] = fields[name].map { "\($0), \(value)" } ?? value
         }
         guard status == 101 else {
             return .refused(
@@ -94,11 +99,18 @@ struct Upgrade {
         guard fields["sec-websocket-accept"] == expectedAccept, !expectedAccept.isEmpty else {
             return refused("a wrong Sec-WebSocket-Accept (a proxy or cache may have answered)")
         }
-        // Nothing was offered, so nothing may be chosen.
-        guard fields["sec-websocket-extensions"] == nil, fields["sec-websocket-protocol"] == nil else {
-            return refused("an extension or subprotocol that was not offered")
+        guard fields["sec-websocket-protocol"] == nil else {
+            return refused("a subprotocol that was not offered")
         }
-        return .accepted(frames: end)
+        guard let answer = fields["sec-websocket-extensions"] else {
+            return .accepted(frames: end, deflate: nil)
+        }
+        guard let offer else { return refused("an extension that was not offered") }
+        do throws(DeflateAgreement.Refusal) {
+            return .accepted(frames: end, deflate: try DeflateAgreement(answer: answer, to: offer))
+        } catch {
+            return refused("Sec-WebSocket-Extensions: \(answer): \(error.reason)")
+        }
     }
 
     private static func headerEnd(_ bytes: [UInt8]) -> Int? {
