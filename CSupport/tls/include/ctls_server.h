@@ -32,6 +32,9 @@ int ct_server_write(ct_server *server, const void *bytes, size_t count);
 int ct_server_write_frames(ct_server *server, const void *bytes, size_t count);
 /// Encrypts close_notify.
 void ct_server_shutdown(ct_server *server);
+/// Encrypts a fatal alert (bad_record_mac), as if the peer had sent a forged record; the session is over. 0, or CT_FAILED
+/// where the handshake is not done.
+int ct_server_alert(ct_server *server);
 /// Sends what was encrypted: bytes that are left, or CT_FAILED.
 int64_t ct_server_flush(ct_server *server);
 /// Encrypted bytes that wait to be sent.
