@@ -138,6 +138,9 @@ class Replayer(Process):
         result = []
         for line in lines[:-1]:
             connection, time_, frame = line.split(b"\t", 2)
+            # What happened to a connection on purpose stands between the frames.
+            if frame.startswith(b"! "):
+                continue
             result.append((int(connection), int(time_), self._injected(frame)))
         return result
 
