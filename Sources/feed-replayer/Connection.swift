@@ -35,11 +35,21 @@ final class Connection {
     var hasPeerClosed = false
     /// The end of sending was told to the peer.
     var hasEndedSending = false
-    /// When to close after a notice of shutdown, monotonic ns.
+    /// When to close after a notice of shutdown or at the end of its life, monotonic ns.
     var closesAt = Int64.max
+    /// The code to close with then; nil: a close frame without one.
+    var closesWith: UInt16?
+    /// When it opened, monotonic ns.
+    var opened: Int64 = 0
+    /// Which of the listeners it came to.
+    let listener: Int
+    var faults = ConnectionFaults()
+    /// The TLS greeting is never answered.
+    var isHanging = false
 
-    init(number: Int, transport: consuming Transport, phase: Phase, framesLeft: Int) {
+    init(number: Int, listener: Int, transport: consuming Transport, phase: Phase, framesLeft: Int) {
         self.number = number
+        self.listener = listener
         self.transport = transport
         self.phase = phase
         outbox = .allocate(capacity: 1)
@@ -72,14 +82,13 @@ final class Connection {
     }
 }
 
-/// The exchange's limit on what a client may send: 5 messages a second, whatever they are.
+/// The exchange's limit on what a client may send in a second, whatever it is.
 struct MessageRate {
-    static let limit = 5
     private var times: [Int64] = []
 
     /// Notes a message at `now` (ns); false where it is one too many.
-    mutating func allows(now: Int64) -> Bool {
-        if times.count == MessageRate.limit {
+    mutating func allows(now: Int64, limit: Int) -> Bool {
+        if times.count == limit {
             guard now - times[0] >= 1_000_000_000 else { return false }
             times.removeFirst()
         }

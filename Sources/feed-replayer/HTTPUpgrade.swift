@@ -13,6 +13,8 @@ enum UpgradeOutcome: Equatable {
 struct UpgradeRequest: Equatable {
     /// `/stream` wraps its payloads, `/ws` does not.
     var isCombined: Bool
+    /// As in the address, without a query.
+    var path: String
     /// Names from the address, percent-decoded, in order.
     var streams: [[UInt8]]
     /// The client's key as sent.
@@ -54,7 +56,8 @@ enum HTTPUpgrade {
         else { return .refused(status: 400, body: "not a WebSocket upgrade of version 13") }
         return .accepted(
             UpgradeRequest(
-                isCombined: address.isCombined, streams: address.streams, key: Array(key.utf8),
+                isCombined: address.isCombined, path: String(request[1].prefix { $0 != "?" }),
+                streams: address.streams, key: Array(key.utf8),
                 length: end + 4))
     }
 
@@ -76,7 +79,7 @@ enum HTTPUpgrade {
     }
 
     /// An answer that refuses, with the exchange's text for 451.
-    static func refusal(status: Int, body: String) -> [UInt8] {
+    static func refusal(status: Int, body: String, retryAfter: Int? = nil) -> [UInt8] {
         let reasons = [
             400: "Bad Request", 403: "Forbidden", 404: "Not Found", 418: "I'm a teapot",
             429: "Too Many Requests",
@@ -92,7 +95,7 @@ enum HTTPUpgrade {
             Content-Type: text/plain\r
             Content-Length: \(body.utf8.count)\r
             Connection: close\r
-            \r
+            \(retryAfter.map { "Retry-After: \($0)\r\n" } ?? "")\r
             \(body)
             """.utf8)
     }

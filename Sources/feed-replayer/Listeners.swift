@@ -1,15 +1,22 @@
 import CKernel
 import Glibc
 
-/// The listening sockets: one for each address that the host has.
+/// The listening sockets: one for each address that each host has.
 struct Listeners: ~Copyable {
     private(set) var descriptors: [Int32] = []
-    /// The real port.
-    private(set) var port: UInt16 = 0
+    /// For each descriptor, which of the addresses it belongs to.
+    private(set) var owners: [Int] = []
+    /// For each address, the real port.
+    private(set) var ports: [UInt16] = []
 
-    init(_ address: ListenAddress) throws(ReplayerError) {
+    init(_ addresses: [ListenAddress]) throws(ReplayerError) {
+        for address in addresses { try listen(address) }
+    }
+
+    private mutating func listen(_ address: ListenAddress) throws(ReplayerError) {
         var found = [ck_address](repeating: ck_address(), count: 8)
-        port = address.port
+        var port = address.port
+        let before = descriptors.count
         let count = ck_resolve(address.host, port, &found, Int32(found.count))
         guard count > 0 else {
             throw .system("\(address.host) has no address: \(String(cString: ck_resolve_error(count)))")
@@ -21,7 +28,7 @@ struct Listeners: ~Copyable {
             }
             let descriptor = ck_listen(&found[index], 1024)
             if descriptor < 0 {
-                if !descriptors.isEmpty { continue }
+                if descriptors.count > before { continue }
                 let hint =
                     descriptor == -EADDRINUSE
                     ? "; is another replayer running? --listen \(address.host):0 takes any free port" : ""
@@ -29,8 +36,10 @@ struct Listeners: ~Copyable {
                     "cannot listen on \(address.host):\(port): \(errorText(Int(descriptor)))\(hint)")
             }
             descriptors.append(descriptor)
+            owners.append(ports.count)
             port = ck_local_port(descriptor)
         }
+        ports.append(port)
     }
 
     deinit { for descriptor in descriptors { ck_close(descriptor) } }

@@ -13,6 +13,8 @@ struct Outbox {
     var isCombined: Bool
     /// Whether the server's list of outboxes to flush holds this one.
     var isDirty = false
+    /// Whether each market frame needs a look before it goes out: see ``ConnectionFaults``.
+    var isFaulty = false
     /// Market frames that may still be sent before the connection is cut.
     var framesLeft: Int
 

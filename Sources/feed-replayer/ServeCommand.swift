@@ -15,7 +15,43 @@ struct ServeCommand: ParsableCommand {
               feed-replayer serve --synthetic --mix trade=60,bookTicker=30,kline=10 --pace max --start-after-streams 3
               feed-replayer serve --feed a.ndjson.zst --feed b.ndjson --pace x10 --ground-truth sent.tsv --exit-when-done
               feed-replayer serve --plain --listen 127.0.0.1:0 --synthetic --seed 7 --epoch-ms 1790000000000 --messages 100000
-              Faults: --upgrade-status 451, --hold-handshake, --close-after-frames 1000, --inject corrupt.txt
+              Two addresses for one market, faults on demand:
+                feed-replayer serve --synthetic --listen 127.0.0.1:9443 --listen 127.0.0.1:9444 --control /tmp/faults
+                echo 'cut 3' | nc -N -U /tmp/faults
+              Faults by chance, the same with the same seed:
+                feed-replayer serve --synthetic --seed 7 --fault cut=0.01/s,reset=0.01/s,skip=0.0001
+              Faults by script:
+                feed-replayer serve --synthetic --fault-script faults.txt --ground-truth sent.tsv
+
+            FAULT SCRIPTS
+              A rule a line; times count from the feed's beginning; # begins a comment.
+                at 12s cut connection 3
+                every 30s..60s reset any
+                on open 2 silent btcusdt@trade
+                on open each slow 500 for 10s
+                at 1m refuse 429 retry-after 2 for 5s
+
+            FAULT COMMANDS (scripts and --control)
+              WHO is a connection's number, all, any, newest, oldest or listener PORT; D a time as 200ms or 5s.
+                cut WHO                      end the TCP stream (FIN), no close frame
+                reset WHO                    break it (RST)
+                close CODE|none WHO [reason TEXT]
+                alert WHO                    a fatal TLS alert in the middle
+                garbage [text|opcode|utf8] WHO
+                stall WHO [for D]            no market data; pings and answers go on
+                freeze WHO [for D]           nothing sent, nothing read, nothing said
+                slow BYTES WHO [for D]       so many bytes a second
+                silent STREAM WHO [for D] [until resubscribed]     * stands for anything in STREAM
+                skip N [STREAM] WHO          leave out the next N market frames
+                repeat N [STREAM] WHO        send the next N market frames twice
+                deaf WHO [for D]             swallow requests
+                unanswered WHO [for D]       obey requests, answer none
+                shutdown WHO [lead D]        announce serverShutdown, close after D
+                resume WHO                   end what lasts
+                connections                  tell which are open
+              On clients to come, all or of one listener ([listener PORT] [for D]):
+                refuse STATUS [retry-after S], flood (close each with 1008), hang accept|tls|upgrade,
+                alert handshake, welcome (end these), lifetime D|D..D|none
             """)
 
     @OptionGroup(title: "Connections") var network: NetworkOptions
@@ -41,6 +77,7 @@ struct ServeCommand: ParsableCommand {
         defer { Certificates.remove(certificate) }
         try pace.apply(to: &options)
         try faults.apply(to: &options)
+        options.seed = market.seed
         options.isQuiet = quiet
         if let cpu = network.cpu {
             guard (0..<1024).contains(cpu) else { throw .usage("--cpu is the number of a CPU, from 0") }

@@ -6,8 +6,11 @@ struct NetworkOptions: ParsableArguments {
     enum Records: String, ExpressibleByArgument, CaseIterable { case shared, single }
     enum Idle: String, ExpressibleByArgument, CaseIterable { case spin, park }
 
-    @Option(help: "Address and port; port 0 takes any free one.")
-    var listen = "127.0.0.1:9443"
+    @Option(
+        help:
+            "Address and port; port 0 takes any free one. Given several times, all serve the same market. (default: 127.0.0.1:9443)"
+    )
+    var listen: [String] = []
 
     @Flag(help: "Plain TCP instead of TLS.")
     var plain = false
@@ -40,13 +43,17 @@ struct NetworkOptions: ParsableArguments {
     var idle = Idle.park
 
     func serverOptions(pacing: Pacing) throws(ReplayerError) -> ServerOptions {
-        guard let address = ListenAddress(listen) else {
-            throw .usage("--listen \(listen): expected ADDRESS:PORT, as in 127.0.0.1:9443 or [::1]:0")
+        var addresses: [ListenAddress] = []
+        for text in listen.isEmpty ? ["127.0.0.1:9443"] : listen {
+            guard let address = ListenAddress(text) else {
+                throw .usage("--listen \(text): expected ADDRESS:PORT, as in 127.0.0.1:9443 or [::1]:0")
+            }
+            addresses.append(address)
         }
         guard pingInterval > 0, pongTimeout > 0, pingInterval < 1e6, pongTimeout < 1e6 else {
             throw .usage("--ping-interval and --pong-timeout are seconds above 0")
         }
-        var options = ServerOptions(listen: address, certificate: try certificateFiles(), pacing: pacing)
+        var options = ServerOptions(listen: addresses, certificate: try certificateFiles(), pacing: pacing)
         options.recordsAreSingle = records == .single
         options.pingInterval = Int64(pingInterval * 1e9)
         options.pongPatience = Int64(pongTimeout * 1e9)
@@ -173,53 +180,5 @@ struct PaceOptions: ParsableArguments {
         options.startAfterStreams = startAfterStreams
         options.exitWhenDone = exitWhenDone
         if exitWithStdin { options.lifeline = 0 }
-    }
-}
-
-/// Options of `serve` that make it misbehave.
-struct FaultOptions: ParsableArguments {
-    enum Shape: String, ExpressibleByArgument, CaseIterable { case wire, documented }
-
-    @Option(help: "Answer every upgrade with this HTTP status.")
-    var upgradeStatus: Int?
-
-    @Flag(help: "Never answer an upgrade.")
-    var holdHandshake = false
-
-    @Option(help: "Announce a shutdown so many seconds after the feed began; close 5 s later.")
-    var serverShutdownAfter: Double?
-
-    @Option(help: "Cut a connection after so many market frames.")
-    var closeAfterFrames: Int?
-
-    @Option(
-        help:
-            "Send each line of this file as a text frame when the feed begins; hex:00ff and huge:SIZE make bytes."
-    )
-    var inject: String?
-
-    @Option(help: "Shape of error answers: as captured or as documented.")
-    var errorShape = Shape.wire
-
-    func apply(to options: inout ServerOptions) throws(ReplayerError) {
-        if let upgradeStatus {
-            guard (200...599).contains(upgradeStatus) else {
-                throw .usage("--upgrade-status is an HTTP status")
-            }
-            options.upgradeStatus = upgradeStatus
-        }
-        options.holdsHandshake = holdHandshake
-        if let serverShutdownAfter {
-            guard serverShutdownAfter >= 0, serverShutdownAfter < 1e9 else {
-                throw .usage("--server-shutdown-after is a number of seconds")
-            }
-            options.serverShutdownAfter = Int64(serverShutdownAfter * 1e9)
-        }
-        if let closeAfterFrames {
-            guard closeAfterFrames > 0 else { throw .usage("--close-after-frames is a number above 0") }
-            options.closeAfterFrames = closeAfterFrames
-        }
-        if let inject { options.injected = try InjectedFrame.read(path: inject) }
-        options.errorShape = errorShape == .wire ? .wire : .documented
     }
 }

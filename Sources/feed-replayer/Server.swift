@@ -12,7 +12,14 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     var truth: GroundTruth
     var totals = ServerTotals()
 
-    private let listeners: Listeners
+    let listeners: Listeners
+    /// How clients are received, for each address of the options.
+    var doors: [Door]
+    var schedule: FaultSchedule
+    var lifetime: ClosedRange<Int64>?
+    var random: MarketRandom
+    private var control: ControlChannel
+    private var lastChances: Int64 = 0
     private let tls: TLSContext
     let epoll: OwnedDescriptor
     private let signals: OwnedDescriptor
@@ -43,11 +50,11 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     private static var signalToken: UInt64 { 0 }
     private static var lifelineToken: UInt64 { .max }
     /// Listeners have tokens from here on, connections their numbers.
-    private static var listenerToken: UInt64 { 1 << 32 }
+    static var listenerToken: UInt64 { 1 << 32 }
+    private static var controlToken: UInt64 { 1 << 33 }
     private static var tickInterval: Int64 { 50_000_000 }
     /// How long the peer's close is awaited.
     static var closePatience: Int64 { 2_000_000_000 }
-    private static var shutdownNotice: Int64 { 5_000_000_000 }
 
     init(options: ServerOptions, source: consuming Source) throws(ReplayerError) {
         let tls = try TLSContext(options.certificate)
@@ -65,6 +72,12 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
                 throw .usage("--exit-with-stdin needs a pipe or a terminal as standard input")
             }
         }
+        control = try ControlChannel(options.control, epoll: epoll.raw, token: Self.controlToken)
+        doors = options.listen.map { _ in Door() }
+        schedule = FaultSchedule(options.rules)
+        lifetime = options.lifetime
+        // Apart from the market's own numbers, so that faults do not change the market.
+        random = MarketRandom(seed: options.seed ^ 0xFA17)
         self.options = options
         registry = StreamRegistry(names: source.streamNames)
         self.source = source
@@ -81,9 +94,10 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     /// The line that says where the server is.
     var announcement: String {
         let scheme = options.certificate == nil ? "ws" : "wss"
-        let url = "\(scheme)://\(options.listen.clientHost):\(listeners.port)"
+        let urls = zip(options.listen, listeners.ports).map { "\"\(scheme)://\($0.clientHost):\($1)\"" }
         let authority = options.certificate?.authority.map { ControlGrammar.quoted($0) } ?? "null"
-        return "{\"listening\":\"\(url)\",\"certificateAuthority\":\(authority),"
+        return "{\"listening\":\(urls[0]),\"listeners\":[\(urls.joined(separator: ","))],"
+            + "\"certificateAuthority\":\(authority),"
             + "\"streams\":\(registry.streamCount),\"frames\":\(source.frameCount)}"
     }
 
@@ -95,6 +109,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             let count = ck_epoll_wait(epoll.raw, &events, Int32(events.count), patience(now))
             for index in 0..<max(0, Int(count)) { handle(events[index]) }
             let after = ck_monotonic_nanos()
+            if after >= schedule.nextDue { performDueFaults(after) }
             if after >= nextTick { tick(after) }
             pump(after)
             flushDirty(after)
@@ -108,7 +123,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     /// How long to wait for events, ns.
     private func patience(_ now: Int64) -> Int64 {
         if options.spins, began != nil, ended == nil { return 0 }
-        let tick = max(0, nextTick - now)
+        let tick = max(0, min(nextTick, schedule.nextDue) - now)
         guard canPump else {
             return connections.isEmpty && !isStopping && ended == nil ? 1_000_000_000 : tick
         }
@@ -119,10 +134,19 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         switch event.token {
         case Self.signalToken: handleSignal()
         case Self.lifelineToken: readLifeline()
-        case Self.listenerToken..<Self.lifelineToken:
-            accept(listeners.descriptors[Int(event.token - Self.listenerToken)])
+        case Self.listenerToken..<Self.controlToken:
+            accept(Int(event.token - Self.listenerToken))
+        case Self.controlToken..<Self.lifelineToken:
+            for line in control.commands(event.token) {
+                control.answer(event.token, command(line, ck_monotonic_nanos()))
+            }
         default:
             guard let connection = connections[Int(event.token)] else { return }
+            if waitsOnPurpose(connection) {
+                // Only the end of the socket is told, and would be told without end.
+                if event.events & UInt32(CK_HANGUP) != 0 { drop(connection) }
+                return
+            }
             if event.events & UInt32(CK_WRITE) != 0 { markDirty(connection) }
             if event.events & UInt32(CK_READ | CK_HANGUP) != 0 { receive(connection) }
             if connection.phase == .dead { drop(connection) }
@@ -168,26 +192,39 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         }
     }
 
-    private mutating func accept(_ listener: Int32) {
+    /// A connection that is frozen, or whose handshake hangs.
+    private func waitsOnPurpose(_ connection: Connection) -> Bool {
+        connection.faults.isFrozen || connection.phase == .handshake && connection.isHanging
+    }
+
+    private mutating func accept(_ index: Int) {
+        let owner = listeners.owners[index]
         while true {
-            let descriptor = ck_accept(listener)
+            let descriptor = ck_accept(listeners.descriptors[index])
             guard descriptor >= 0 else { return }
             let made = Transport(
                 descriptor: descriptor, context: tls.raw, recordsAreSingle: options.recordsAreSingle)
             guard !isStopping, let transport = made else { continue }
             accepted += 1
             let connection = Connection(
-                number: accepted, transport: transport, phase: tls.raw == nil ? .request : .handshake,
-                framesLeft: options.closeAfterFrames)
-            guard ck_epoll_add(epoll.raw, descriptor, UInt32(CK_READ), UInt64(accepted)) == 0 else {
-                continue
-            }
+                number: accepted, listener: owner, transport: transport,
+                phase: tls.raw == nil ? .request : .handshake, framesLeft: options.closeAfterFrames)
+            connection.isHanging = doors[owner].hangs(.tls) && tls.raw != nil
+            let events = connection.isHanging ? 0 : UInt32(CK_READ)
+            guard ck_epoll_add(epoll.raw, descriptor, events, UInt64(accepted)) == 0 else { continue }
+            if connection.isHanging { tell(accepted, "hang tls") }
             connections[accepted] = connection
         }
     }
 
     private mutating func receive(_ connection: Connection) {
         if connection.phase == .handshake {
+            if doors[connection.listener].alertUntil > 0 {
+                tell(connection.number, "alert handshake")
+                connection.transport.refuseHandshake()
+                connection.phase = .dead
+                return
+            }
             switch connection.transport.handshake() {
             case .done: connection.phase = .request
             case .waiting: return
@@ -213,6 +250,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     /// Closes the socket and forgets the connection.
     mutating func drop(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.number) != nil else { return }
+        if connection.opened > 0 { tell(connection.number, "gone") }
         unsubscribeAll(connection)
         if connection.isBlocked { blockedConnections -= 1 }
         ck_epoll_remove(epoll.raw, connection.transport.descriptor)
@@ -221,20 +259,32 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     private mutating func tick(_ now: Int64) {
         nextTick = now + Self.tickInterval
         truth.flush()
+        expireFaults(now)
+        if began != nil {
+            performChances(now, elapsed: min(now - lastChances, 1_000_000_000))
+            lastChances = now
+        }
         for connection in connections.values {
             switch connection.phase {
             case .closing(let deadline) where now > deadline:
                 connection.phase = .dead
                 drop(connection)
-            case .open:
+            case .open where now >= connection.closesAt:
+                tell(connection.number, "end of life")
+                close(connection, code: connection.closesWith, reason: "", now)
+                markDirty(connection)
+            case .open where !connection.faults.isFrozen:
                 ping(connection, now)
             default: break
             }
         }
         if let began {
             if let duration = options.duration, ended == nil, now - began >= duration { endFeed(now) }
-            if let after = options.serverShutdownAfter, now - began >= after {
-                announceShutdown(now, began + after)
+            if let after = options.serverShutdownAfter, now - began >= after, !hasAnnouncedShutdown {
+                hasAnnouncedShutdown = true
+                for connection in connections.values where connection.phase == .open {
+                    announceShutdown(connection, now, lead: options.shutdownLead)
+                }
             }
         }
         if ended != nil, options.exitWhenDone, !isStopping, connections.values.allSatisfy(\.isFlushed) {
@@ -256,25 +306,6 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             return
         }
         markDirty(connection)
-    }
-
-    /// Tells everybody once that the server goes down, and closes the connections some seconds later.
-    private mutating func announceShutdown(_ now: Int64, _ announced: Int64) {
-        if !hasAnnouncedShutdown {
-            hasAnnouncedShutdown = true
-            let event = "{\"e\":\"serverShutdown\",\"E\":\(ck_realtime_nanos() / 1_000_000)}"
-            for connection in connections.values where connection.phase == .open {
-                let isCombined = connection.outbox.pointee.isCombined
-                connection.send(
-                    text: isCombined ? "{\"stream\":\"!serverShutdown\",\"data\":\(event)}" : event)
-                connection.closesAt = now + Self.shutdownNotice
-                markDirty(connection)
-            }
-        }
-        for connection in connections.values where connection.phase == .open && now >= connection.closesAt {
-            close(connection, code: 1001, reason: "", now)
-            markDirty(connection)
-        }
     }
 }
 

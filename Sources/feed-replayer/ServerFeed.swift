@@ -49,21 +49,46 @@ extension Server where Source: ~Copyable {
 
     private mutating func deliver(_ frame: FeedFrame) {
         for outbox in registry.subscribers(of: frame.stream) where outbox.pointee.framesLeft > 0 {
-            outbox.pointee.framesLeft &-= 1
-            let bytes =
-                outbox.pointee.isCombined
-                ? frame.combined : UnsafeRawBufferPointer(rebasing: frame.combined[frame.payload])
-            outbox.pointee.append(opcode: .text, bytes.baseAddress, count: bytes.count)
-            totals.framesSent &+= 1
-            totals.bytesSent &+= bytes.count
-            if truth.isOn { truth.note(connection: outbox.pointee.connection, bytes) }
-            if !outbox.pointee.isDirty {
-                outbox.pointee.isDirty = true
-                dirty.append(outbox.pointee.connection)
-            }
-            if outbox.pointee.count >= Self.batchBytes || outbox.pointee.framesLeft == 0 {
-                isBatchFull = true
-            }
+            let copies = outbox.pointee.isFaulty ? copies(outbox, frame) : 1
+            for _ in 0..<copies { deliver(frame, outbox) }
+        }
+    }
+
+    /// How often a frame goes to a connection that has a fault.
+    private mutating func copies(_ outbox: UnsafeMutablePointer<Outbox>, _ frame: FeedFrame) -> Int {
+        let number = outbox.pointee.connection
+        guard let connection = connections[number] else { return 0 }
+        if connection.faults.trickle != nil, outbox.pointee.count > Self.backlogLimit { return 0 }
+        let hadSkips = !connection.faults.skips.isEmpty
+        let name = source.streamNames[frame.stream]
+        var copies = connection.faults.copies(of: String(decoding: name, as: UTF8.self))
+        if copies == 1, random.happens(options.chances.skip) { copies = 0 }
+        if copies == 1, random.happens(options.chances.repeated) { copies = 2 }
+        let isSkipped = copies == 0 && (hadSkips || options.chances.skip > 0)
+        if isSkipped, connection.faults.stalledUntil == 0, !connection.faults.isFrozen {
+            tell(number, "skipped " + String(decoding: frame.combined, as: UTF8.self))
+        } else if copies == 2 {
+            tell(number, "repeated " + String(decoding: frame.combined, as: UTF8.self))
+        }
+        return copies
+    }
+
+    @inline(__always)
+    private mutating func deliver(_ frame: FeedFrame, _ outbox: UnsafeMutablePointer<Outbox>) {
+        outbox.pointee.framesLeft &-= 1
+        let bytes =
+            outbox.pointee.isCombined
+            ? frame.combined : UnsafeRawBufferPointer(rebasing: frame.combined[frame.payload])
+        outbox.pointee.append(opcode: .text, bytes.baseAddress, count: bytes.count)
+        totals.framesSent &+= 1
+        totals.bytesSent &+= bytes.count
+        if truth.isOn { truth.note(connection: outbox.pointee.connection, bytes) }
+        if !outbox.pointee.isDirty {
+            outbox.pointee.isDirty = true
+            dirty.append(outbox.pointee.connection)
+        }
+        if outbox.pointee.count >= Self.batchBytes || outbox.pointee.framesLeft == 0 {
+            isBatchFull = true
         }
     }
 
@@ -71,6 +96,7 @@ extension Server where Source: ~Copyable {
         began = now
         nextDue = now
         pacer.begin(now: now)
+        schedule.begin(now: now, &random)
         for connection in connections.values where connection.phase == .open { inject(connection) }
     }
 
@@ -112,8 +138,15 @@ extension Server where Source: ~Copyable {
     }
 
     private mutating func flush(_ connection: Connection, _ now: Int64) {
-        guard connection.phase != .handshake else { return }
-        let progress = connection.transport.flush(connection.outbox)
+        guard connection.phase != .handshake, !connection.faults.isFrozen else { return }
+        let progress: Transport.Progress
+        if let trickle = connection.faults.trickle {
+            let before = connection.outbox.pointee.count
+            progress = connection.transport.flush(connection.outbox, limit: trickle.allowance(now))
+            connection.faults.trickle?.sent += before - connection.outbox.pointee.count
+        } else {
+            progress = connection.transport.flush(connection.outbox)
+        }
         if case .failed = progress { return drop(connection) }
         setWriteInterest(connection, progress == .waiting)
         let isBlocked =

@@ -1,8 +1,9 @@
 /// How the server behaves. Times in ns.
 struct ServerOptions {
-    var listen: ListenAddress
+    var listen: [ListenAddress]
     var certificate: CertificateFiles?
     var pacing: Pacing
+    var market = Market.spot
     var recordsAreSingle = false
     var startAfterStreams = 1
     var exitWhenDone = false
@@ -20,8 +21,24 @@ struct ServerOptions {
     var upgradeStatus: Int?
     var holdsHandshake = false
     var serverShutdownAfter: Int64?
+    /// From the notice of a shutdown until the close.
+    var shutdownLead: Int64 = 5_000_000_000
+    /// How old connections become.
+    var lifetime: ClosedRange<Int64>?
+    var rules: [FaultRule] = []
+    var chances = FaultChances()
+    var seed: UInt64 = 1
+    var control: ControlAddress?
     var closeAfterFrames = Int.max
     var isQuiet = false
+}
+
+/// Where commands come from.
+enum ControlAddress: Equatable {
+    /// Standard input; answers go to standard output.
+    case standardInput
+    /// A Unix socket at this path.
+    case socket(String)
 }
 
 /// PEM files of a TLS server.

@@ -16,16 +16,29 @@ extension Server where Source: ~Copyable {
     }
 
     private mutating func readRequest(_ connection: Connection) {
-        if options.holdsHandshake { return }
+        let door = doors[connection.listener]
+        if options.holdsHandshake || door.hangs(.upgrade) { return }
         let now = ck_monotonic_nanos()
         var outcome = HTTPUpgrade.read(connection.request)
-        if let status = options.upgradeStatus, outcome != .incomplete {
+        var retryAfter: Int?
+        if outcome != .incomplete, let status = door.refusal?.status ?? options.upgradeStatus {
             outcome = .refused(status: status, body: "refused as asked")
+            retryAfter = door.refusal?.retryAfter
+            tell(connection.number, "refused \(status)")
+        } else if case .accepted = outcome, random.happens(options.chances.refuse) {
+            outcome = .refused(status: 429, body: "refused by chance")
+            retryAfter = 1
+            tell(connection.number, "refused 429")
+        } else if case .accepted = outcome, random.happens(options.chances.hang) {
+            tell(connection.number, "hang upgrade")
+            connection.request = []
+            return
         }
         switch outcome {
         case .incomplete: return
         case .refused(let status, let body):
-            connection.outbox.pointee.append(bytes: HTTPUpgrade.refusal(status: status, body: body))
+            connection.outbox.pointee.append(
+                bytes: HTTPUpgrade.refusal(status: status, body: body, retryAfter: retryAfter))
             connection.phase = .closing(deadline: now + Self.closePatience)
             connection.hasPeerClosed = true
         case .accepted(let request):
@@ -42,6 +55,9 @@ extension Server where Source: ~Copyable {
             connection.phase = .open
             connection.pings.begin(now: now, interval: options.pingInterval)
             totals.connections += 1
+            opened(connection, path: request.path, now)
+            // A fault may have ended it already.
+            guard connection.phase == .open else { break }
             subscribe(connection, names, id: "null", answers: false)
             let rest = connection.request.dropFirst(request.length)
             connection.frames.feed(rest)
@@ -65,7 +81,7 @@ extension Server where Source: ~Copyable {
                 close(connection, code: code, reason: "", now)
             case .violation(let code, let reason):
                 close(connection, code: code, reason: reason, now)
-            case _ where !connection.messageTimes.allows(now: now):
+            case _ where !connection.messageTimes.allows(now: now, limit: options.market.messageLimit):
                 close(connection, code: 1008, reason: "Too many requests", now)
             case .text(let bytes): answer(connection, bytes, now)
             case .binary: close(connection, code: 1003, reason: "text frames only", now)
@@ -81,9 +97,14 @@ extension Server where Source: ~Copyable {
         guard String(validating: bytes, as: UTF8.self) != nil else {
             return close(connection, code: 1007, reason: "text is not UTF-8", now)
         }
+        if connection.faults.deafUntil > now || random.happens(options.chances.deaf) {
+            return tell(connection.number, "swallowed " + String(decoding: bytes, as: UTF8.self))
+        }
+        let isAnswered =
+            connection.faults.unansweredUntil <= now && !random.happens(options.chances.unanswered)
         do throws(RequestRefusal) {
             let (request, id) = try ControlGrammar.read(bytes)
-            perform(connection, request, id: id)
+            perform(connection, request, id: id, isAnswered: isAnswered)
         } catch {
             refuse(connection, error, now)
         }
@@ -94,22 +115,22 @@ extension Server where Source: ~Copyable {
         if refusal.closes { close(connection, code: 1008, reason: "Invalid request", now) }
     }
 
-    private mutating func perform(_ connection: Connection, _ request: ControlRequest, id: String) {
+    private mutating func perform(
+        _ connection: Connection, _ request: ControlRequest, id: String, isAnswered: Bool
+    ) {
+        var result = "null"
         switch request {
-        case .subscribe(let names):
-            subscribe(connection, names, id: id, answers: true)
-        case .unsubscribe(let names):
-            for name in names { unsubscribe(connection, name) }
-            connection.send(text: ControlGrammar.answer("null", id: id))
+        case .subscribe(let names): return subscribe(connection, names, id: id, answers: isAnswered)
+        case .unsubscribe(let names): for name in names { unsubscribe(connection, name) }
         case .listSubscriptions:
-            let list = connection.streams.map(ControlGrammar.quoted).joined(separator: ",")
-            connection.send(text: ControlGrammar.answer("[\(list)]", id: id))
-        case .setCombined(let isCombined):
-            connection.outbox.pointee.isCombined = isCombined
-            connection.send(text: ControlGrammar.answer("null", id: id))
-        case .getCombined:
-            let isCombined = connection.outbox.pointee.isCombined
-            connection.send(text: ControlGrammar.answer(isCombined ? "true" : "false", id: id))
+            result = "[\(connection.streams.map(ControlGrammar.quoted).joined(separator: ","))]"
+        case .setCombined(let isCombined): connection.outbox.pointee.isCombined = isCombined
+        case .getCombined: result = connection.outbox.pointee.isCombined ? "true" : "false"
+        }
+        if isAnswered {
+            connection.send(text: ControlGrammar.answer(result, id: id))
+        } else {
+            tell(connection.number, "unanswered \(id)")
         }
     }
 
@@ -123,7 +144,15 @@ extension Server where Source: ~Copyable {
         }
         // The answer goes first: a client may take data before it for an error.
         if answers { connection.send(text: ControlGrammar.answer("null", id: id)) }
+        for name in names { connection.faults.subscribed(name) }
         for name in new {
+            if random.happens(options.chances.silent) {
+                tell(connection.number, "silent \(name)")
+                connection.faults.silences.append(
+                    ConnectionFaults.Silence(
+                        pattern: StreamPattern(text: name), healsOnSubscribe: true, until: .max))
+                noteFaults(connection)
+            }
             connection.streams.append(name)
             connection.streamSet.insert(name)
             subscribedStreams += 1

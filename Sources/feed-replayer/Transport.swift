@@ -67,33 +67,38 @@ struct Transport: ~Copyable {
         return count == Int64(CT_WANT_READ) ? .nothing : .failed(String(cString: ct_server_error(tls)))
     }
 
-    /// Sends what the socket takes.
-    func flush(_ outbox: UnsafeMutablePointer<Outbox>) -> Progress {
-        guard let tls else { return flushPlain(outbox) }
+    /// Sends what the socket takes, but no more than `limit` bytes of the outbox.
+    func flush(_ outbox: UnsafeMutablePointer<Outbox>, limit: Int = .max) -> Progress {
+        guard let tls else { return flushPlain(outbox, limit) }
+        var left = limit
         while true {
-            if outbox.pointee.count > 0, ct_server_unsent(tls) < Transport.ciphertextLimit {
-                let waiting = outbox.pointee.waiting
+            if outbox.pointee.count > 0, left > 0, ct_server_unsent(tls) < Transport.ciphertextLimit {
+                let all = outbox.pointee.waiting
+                let waiting = UnsafeRawBufferPointer(rebasing: all[..<min(left, all.count)])
+                left -= waiting.count
                 let result =
-                    recordsAreSingle
+                    recordsAreSingle && limit == .max
                     ? ct_server_write_frames(tls, waiting.baseAddress, waiting.count)
                     : ct_server_write(tls, waiting.baseAddress, waiting.count)
                 guard result == 0 else { return failure }
                 outbox.pointee.drop(waiting.count)
             }
-            let left = ct_server_flush(tls)
-            if left < 0 { return failure }
-            if left > 0 { return .waiting }
-            if outbox.pointee.count == 0 { return .done }
+            let unsent = ct_server_flush(tls)
+            if unsent < 0 { return failure }
+            if unsent > 0 { return .waiting }
+            if outbox.pointee.count == 0 || left == 0 { return .done }
         }
     }
 
-    private func flushPlain(_ outbox: UnsafeMutablePointer<Outbox>) -> Progress {
-        while outbox.pointee.count > 0 {
+    private func flushPlain(_ outbox: UnsafeMutablePointer<Outbox>, _ limit: Int) -> Progress {
+        var left = limit
+        while outbox.pointee.count > 0, left > 0 {
             let waiting = outbox.pointee.waiting
-            let sent = ck_send(descriptor, waiting.baseAddress, waiting.count)
+            let sent = ck_send(descriptor, waiting.baseAddress, min(left, waiting.count))
             if sent == -Int64(EAGAIN) { return .waiting }
             guard sent > 0 else { return .failed(errorText(Int(sent))) }
             outbox.pointee.drop(Int(sent))
+            left -= Int(sent)
         }
         return .done
     }
@@ -110,6 +115,28 @@ struct Transport: ~Copyable {
             _ = ct_server_flush(tls)
         }
         shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// Ends sending without a word of TLS.
+    func cut() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// Has the coming close break the connection (RST).
+    func breakOnClose() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Sends a fatal alert in the middle of the session; false without TLS.
+    func alert() -> Bool {
+        guard let tls, ct_server_alert(tls) == 0 else { return false }
+        _ = ct_server_flush(tls)
+        return true
+    }
+
+    /// Answers a TLS greeting with the alert handshake_failure (RFC 8446 section 6: level 2, description 40).
+    func refuseHandshake() {
+        let record: [UInt8] = [21, 3, 3, 0, 2, 2, 40]
+        _ = record.withUnsafeBytes { ck_send(descriptor, $0.baseAddress, $0.count) }
     }
 
     private var failure: Progress {

@@ -8,7 +8,7 @@ import Testing
         -> ServerOptions
     {
         var options = ServerOptions(
-            listen: try #require(ListenAddress("127.0.0.1:0")), certificate: nil, pacing: pacing)
+            listen: [try #require(ListenAddress("127.0.0.1:0"))], certificate: nil, pacing: pacing)
         change(&options)
         return options
     }
@@ -254,7 +254,7 @@ import Testing
                 return "\(error)"
             }
         }
-        let taken = try message { $0.listen = ListenAddress("127.0.0.1:\(server.port)") ?? $0.listen }
+        let taken = try message { $0.listen = [ListenAddress("127.0.0.1:\(server.port)") ?? $0.listen[0]] }
         #expect(taken.contains("another replayer"), "\(taken)")
         let missing = try message {
             $0.certificate = CertificateFiles(certificate: "/no/a.pem", key: "/no/b.pem")

@@ -7,7 +7,9 @@ import Testing
 
 /// A server on a thread of its own, on a free port, until the test lets go of it.
 final class RunningServer {
+    /// Of the first listener, and of all.
     let port: UInt16
+    let ports: [UInt16]
     private let lifeline: Int32
     private let thread: UInt
 
@@ -46,9 +48,9 @@ final class RunningServer {
             }, Unmanaged.passRetained(job).toOpaque(), &handle)
         try #require(started == 0)
         let line = RunningServer.line(read)
-        let digits =
-            line.split(separator: "\"").first { $0.hasPrefix("ws") }?.split(separator: ":").last ?? ""
-        guard let port = UInt16(digits) else {
+        let addresses = line.split(separator: "\"").filter { $0.hasPrefix("ws") }.dropFirst()
+        ports = addresses.compactMap { UInt16($0.split(separator: ":").last ?? "") }
+        guard let port = ports.first else {
             close(life[1])
             ck_thread_join(handle)
             close(read)
@@ -109,6 +111,10 @@ final class TestClient {
 
     struct Ended: Error {}
 
+    /// How the connection ended.
+    enum End: Equatable { case fin, reset, failed(String) }
+    private(set) var end: End?
+
     private let socket: Int32
     private let context: OpaquePointer?
     private let tls: OpaquePointer?
@@ -143,9 +149,43 @@ final class TestClient {
             "GET \(target) HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         try send(bytes: Array(request.utf8))
-        var header: [UInt8] = []
+        header = []
         while !header.suffix(4).elementsEqual([13, 10, 13, 10]) { header.append(try byte()) }
         return String(decoding: header.prefix { $0 != 13 }, as: UTF8.self)
+    }
+
+    /// The header of the answer to the upgrade.
+    private(set) var header: [UInt8] = []
+
+    /// Whether nothing comes for so long, ms.
+    func isQuiet(milliseconds: Int64) -> Bool {
+        guard at == input.count else { return false }
+        let deadline = ck_monotonic_nanos() + milliseconds * 1_000_000
+        while true {
+            let left = deadline - ck_monotonic_nanos()
+            guard left > 0, ck_wait_readable(socket, left) == 1 else { return true }
+            var chunk = [UInt8](repeating: 0, count: 65_536)
+            // TLS takes bytes of its own (tickets) without any for the application.
+            guard take(&chunk) == nil else { return false }
+        }
+    }
+
+    /// The next frame that is none of market data.
+    func nextControl() throws -> Frame {
+        while true {
+            let frame = try next()
+            if frame.opcode != 1 || !frame.text.hasPrefix("{\"stream\":")
+                || frame.text.contains("serverShutdown")
+            {
+                return frame
+            }
+        }
+    }
+
+    /// Reads until the connection ends, and tells how.
+    func untilEnd() -> End? {
+        while (try? next()) != nil {}
+        return end
     }
 
     func send(text: String) throws { try send(bytes: clientFrame(1, Array(text.utf8))) }
@@ -199,21 +239,65 @@ final class TestClient {
     private func receive() throws {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
-            var nanos: Int64 = 0
-            let count =
-                tls.map { ct_client_read($0, &chunk, chunk.count) }
-                ?? ck_receive(socket, &chunk, chunk.count, &nanos)
-            if count > 0 {
-                if at == input.count {
-                    input.removeAll(keepingCapacity: true)
-                    at = 0
-                }
-                input += chunk[..<Int(count)]
-                return
+            switch take(&chunk) {
+            case true?: return
+            case false?: throw Ended()
+            case nil: try pause()
             }
-            let again = tls == nil ? -Int64(EAGAIN) : Int64(CT_WANT_READ)
-            guard count == again else { throw Ended() }
-            try pause()
         }
+    }
+
+    /// Takes what is there: true where something was, false at the end, nil where more must be waited for.
+    private func take(_ chunk: inout [UInt8]) -> Bool? {
+        var nanos: Int64 = 0
+        let count =
+            tls.map { ct_client_read($0, &chunk, chunk.count) }
+            ?? ck_receive(socket, &chunk, chunk.count, &nanos)
+        if count > 0 {
+            if at == input.count {
+                input.removeAll(keepingCapacity: true)
+                at = 0
+            }
+            input += chunk[..<Int(count)]
+            return true
+        }
+        if count == (tls == nil ? -Int64(EAGAIN) : Int64(CT_WANT_READ)) { return nil }
+        if count == 0 {
+            end = .fin
+        } else if let tls {
+            end = .failed(String(cString: ct_client_error(tls)))
+        } else {
+            end = count == -Int64(ECONNRESET) ? .reset : .failed(errorText(Int(count)))
+        }
+        return false
+    }
+}
+
+/// Sends commands to a server's control channel.
+final class TestControl {
+    private let socket: Int32
+
+    init(path: String) throws {
+        socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(result == 0)
+    }
+
+    deinit { close(socket) }
+
+    /// The answer to a command.
+    @discardableResult func send(_ command: String) -> String {
+        writeText(command + "\n", to: socket)
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while read(socket, &byte, 1) == 1, byte != 10 { bytes.append(byte) }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -36,7 +36,7 @@ import Testing
     @Test func allowsFiveMessagesASecond() {
         var rate = MessageRate()
         let times: [Int64] = [0, 100, 200, 300, 400, 999, 1_000, 1_050, 1_100]
-        let allowed = times.map { rate.allows(now: $0 * 1_000_000) }
+        let allowed = times.map { rate.allows(now: $0 * 1_000_000, limit: 5) }
         #expect(allowed == [true, true, true, true, true, false, true, false, true])
     }
 
