@@ -85,6 +85,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // The client that the Autobahn suite drives; not installed anywhere.
+        .executableTarget(
+            name: "websocket-conformance",
+            dependencies: [
+                "Wire", "Rings", "CKernel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
         .testTarget(name: "MarketDataTests", dependencies: ["MarketData"]),
         .testTarget(name: "RingsTests", dependencies: ["Rings", "CKernel"]),
         .target(name: "ReferenceJSON", path: "Tests/ReferenceJSON"),
