@@ -29,7 +29,7 @@ let package = Package(
             name: "CTLS", dependencies: ["CKernel"], path: "CSupport/tls",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(
-            name: "CURing", path: "CSupport/uring",
+            name: "CURing", dependencies: ["CKernel"], path: "CSupport/uring",
             linkerSettings: [.linkedLibrary("uring")]),
         .target(
             name: "CDeflate", path: "CSupport/deflate",

@@ -29,16 +29,22 @@ struct ct_client {
     int socket_error;
     int64_t received_nanos;
     uint64_t receive_calls;
+    ct_receive receive;
+    void *source;
+    uint64_t source_name;
     char error[256];
 };
 
-// A BIO of our own instead of BIO_s_socket: recvmsg brings the kernel's receive time along, and MSG_NOSIGNAL spares
-// the process a SIGPIPE.
+// A BIO of our own instead of BIO_s_socket: recvmsg brings the kernel's receive time along, ciphertext may come from
+// elsewhere than the socket, and MSG_NOSIGNAL spares the process a SIGPIPE.
 static int bio_read(BIO *bio, char *bytes, int count) {
     ct_client *client = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     client->receive_calls++;
-    int64_t got = ck_receive(client->fd, bytes, (size_t)count, &client->received_nanos);
+    int64_t got = client->receive
+                      ? client->receive(client->source, client->source_name, bytes, (size_t)count,
+                                        &client->received_nanos)
+                      : ck_receive(client->fd, bytes, (size_t)count, &client->received_nanos);
     if (got >= 0) {
         if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
         return (int)got;
@@ -167,6 +173,12 @@ void ct_client_resume(ct_client *client, const char *peer) {
 }
 
 int ct_client_is_resumed(const ct_client *client) { return SSL_session_reused(client->ssl); }
+
+void ct_client_receive_from(ct_client *client, ct_receive receive, void *source, uint64_t name) {
+    client->receive = receive;
+    client->source = source;
+    client->source_name = name;
+}
 
 void ct_client_free(ct_client *client) {
     if (!client) return;

@@ -44,7 +44,7 @@ public final class TLSContext: @unchecked Sendable {
 
 /// A socket with or without TLS. Owned by the I/O thread.
 struct Transport: ~Copyable {
-    private var source: ReceiveSource
+    private let source: ReceiveSource
     private var tls: OpaquePointer?
     private var receivedNanos: Int64 = 0
     private var socketError: Int32 = 0
@@ -74,6 +74,7 @@ struct Transport: ~Copyable {
         }
         ct_client_resume(tls, "\(host):\(port)")
         self.tls = tls
+        source.feed(tls)
         return true
     }
 

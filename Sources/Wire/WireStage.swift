@@ -26,16 +26,18 @@ public struct WireStage: ~Copyable, Stage {
     ///   - plans: the slots; `plan.slot` is its position.
     ///   - contexts: TLS settings by `plan.tls`.
     ///   - frames: must hold at least four messages of the largest size.
+    ///   - backend: what it waits with; called on the thread that the stage runs on.
     public init(
         plans: [ConnectionPlan], contexts: [TLSContext], frames: consuming RingProducer, monitor: WireMonitor,
-        commands: CommandQueue<WireCommand>, resolver: ResolverStage.Mailbox, waker: Waker
+        commands: CommandQueue<WireCommand>, resolver: ResolverStage.Mailbox, waker: Waker,
+        backend: ReactorBackend = .epoll
     ) {
         self.frames = frames
         self.monitor = monitor
         self.commands = commands
         self.resolver = resolver
         self.waker = waker
-        reactor = Reactor(waker: waker)
+        reactor = Reactor(backend: backend, waker: waker)
         connections = .allocate(capacity: max(1, plans.count))
         connectionCount = plans.count
         for (index, plan) in plans.enumerated() {
@@ -43,7 +45,7 @@ public struct WireStage: ~Copyable, Stage {
                 to: Connection(plan: plan, context: plan.endpoint.isTLS ? contexts[plan.tls] : nil))
         }
         slices = .allocate(capacity: WireStage.sliceLimit)
-        if let problem = reactor.problem { monitor.notice(.error, slot: 0, problem) }
+        if let problem = reactor.problem { monitor.notice(.warning, slot: 0, problem) }
     }
 
     deinit {

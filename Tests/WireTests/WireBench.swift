@@ -46,7 +46,10 @@ final class WireBench {
         guard let producer = producerBox.take() else { throw TestFailure(description: "taken twice") }
         stage = WireStage(
             plans: [plan], contexts: context.map { [$0] } ?? [], frames: producer, monitor: monitor,
-            commands: commands, resolver: mailbox, waker: waker)
+            commands: commands, resolver: mailbox, waker: waker, backend: OnBothBackends.current)
+        guard stage.reactor.backend == OnBothBackends.current else {
+            throw TestFailure(description: stage.reactor.problem ?? "another backend")
+        }
         resolver = ResolverStage(mailbox: mailbox, waker: waker)
         guard let consumer = consumerBox.take() else { throw TestFailure(description: "taken twice") }
         frames = consumer
@@ -85,7 +88,10 @@ final class WireBench {
         while !isDone() {
             turn()
             guard ck_monotonic_nanos() < deadline else {
-                throw TestFailure(description: "did not come about; notices: \(notices.map(\.text))")
+                throw TestFailure(
+                    description:
+                        "did not come about on \(OnBothBackends.current.rawValue); notices: \(notices.map(\.text))"
+                )
             }
         }
     }

@@ -32,7 +32,7 @@ struct Certificates: ~Copyable {
     }
 }
 
-@Suite(.serialized) struct WireStageTests {
+@Suite(.serialized, .onBothBackends) struct WireStageTests {
     /// Messages of all sizes, whole and in fragments, pings in between, cut into random pieces by socket and TLS.
     private func stream(_ seed: UInt64) -> (bytes: [UInt8], messages: [[UInt8]]) {
         var random = SeededRandom(seed: seed)

@@ -18,6 +18,10 @@ void ct_client_context_free(ct_client_context *context);
 /// checked against the certificate (an IP literal is checked as such, and no SNI is sent). `read_buffer`: bytes of
 /// ciphertext that one receive call may bring.
 ct_client *ct_client_new(ct_client_context *context, int fd, const char *host, size_t read_buffer);
+/// Ciphertext is taken by `receive` instead of from the socket: bytes, 0 at the end, or -errno; `*nanos` becomes their
+/// receive time. `source` must live as long as the session is read.
+typedef int64_t (*ct_receive)(void *source, uint64_t name, void *bytes, size_t count, int64_t *nanos);
+void ct_client_receive_from(ct_client *client, ct_receive receive, void *source, uint64_t name);
 void ct_client_free(ct_client *client);
 /// Before the handshake: tries to resume a session that an earlier client of this context had with `peer` (a name and a
 /// port), and keeps the server's new ones for later clients. A ticket of TLS 1.3 is used once (RFC 8446, C.4). A server

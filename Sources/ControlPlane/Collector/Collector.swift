@@ -24,6 +24,8 @@ public final class Collector: Sendable {
     private let batchProducer: RingProducerBox
     private let batchConsumer: RingConsumerBox
     private let contexts: [TLSContext]
+    /// What the I/O threads wait with, and why that is not what was asked for.
+    private let backend: (choice: ReactorBackend, problem: String?)
     private let resolverControl: StageControl
     private let resolver: ResolverStage.Mailbox
     private let running = RunningThreads()
@@ -40,6 +42,7 @@ public final class Collector: Sendable {
         self.configuration = configuration
         self.logger = logger
         threads = try ThreadPlan(configuration.collector)
+        backend = ReactorBackend.choose(configuration.collector.backend.reactor)
         contexts = try configuration.exchanges.map {
             try TLSContext(certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify)
         }
@@ -81,11 +84,11 @@ public final class Collector: Sendable {
 
     /// Starts all threads; connections are made from now on.
     public func start() throws {
-        if configuration.collector.backend == .uring {
+        if let problem = backend.problem {
             logger.warning(
-                "backend: io_uring is not there in this version, epoll is used instead",
-                metadata: ["io_uring": "\(URing.problem() ?? "would be available")"])
+                "backend: epoll instead of io_uring, which does not work here; \(problem)")
         }
+        logger.info("reactor", metadata: ["backend": "\(backend.choice.rawValue)"])
         switch configuration.sink.type {
         case .null: try start(NullSink(ledger: ledger))
         case .stdout: try start(StandardOutputSink(ledger: ledger))
@@ -159,7 +162,8 @@ public final class Collector: Sendable {
     }
 
     private func makeWire(_ index: Int, _ waker: Waker) -> WireStage {
-        lanes[index].makeWire(contexts: contexts, resolver: resolver, waker: waker)
+        lanes[index].makeWire(
+            contexts: contexts, resolver: resolver, waker: waker, backend: backend.choice)
     }
 
     private func makeBatch(_ waker: Waker) -> BatchStage {

@@ -48,11 +48,13 @@ struct Lane {
     }
 
     /// The lane's I/O stage; called once, on its thread.
-    func makeWire(contexts: [TLSContext], resolver: ResolverStage.Mailbox, waker: Waker) -> WireStage {
+    func makeWire(
+        contexts: [TLSContext], resolver: ResolverStage.Mailbox, waker: Waker, backend: ReactorBackend
+    ) -> WireStage {
         guard let producer = frameProducer.take() else { preconditionFailure("the I/O stage was made twice") }
         return WireStage(
             plans: plans, contexts: contexts, frames: producer, monitor: wireMonitor, commands: commands,
-            resolver: resolver, waker: waker)
+            resolver: resolver, waker: waker, backend: backend)
     }
 
     /// The lane's parser stage; called once, on its thread.

@@ -35,7 +35,7 @@ public struct Configuration: Sendable {
         public var pin: [Int] = []
         /// What stage threads do when there is nothing to do.
         public var idle = IdleStrategy.adaptive
-        /// How sockets are watched.
+        /// What the I/O threads wait for their sockets with.
         public var backend = Backend.auto
         /// How stages are put on threads.
         public var threads = Threads.auto
@@ -65,12 +65,15 @@ public struct Configuration: Sendable {
 
     /// `collector.backend`.
     public enum Backend: String, Sendable, CaseIterable {
-        /// What serves best on this machine; epoll in this version.
+        /// epoll; see `ReactorBackend` for why.
         case auto
         /// epoll.
         case epoll
-        /// io_uring where the kernel lets us, else epoll, said in the log.
+        /// io_uring where the probe at start says that it works, else epoll with a warning that names the cause.
         case uring = "io_uring"
+
+        /// What is asked of the I/O threads.
+        var reactor: ReactorBackend { self == .uring ? .uring : .epoll }
     }
 
     /// `collector.threads`.

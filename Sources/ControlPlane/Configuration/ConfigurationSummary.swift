@@ -1,5 +1,6 @@
 import ExchangeAdapter
 import MarketData
+import Wire
 
 /// What a configuration would do, for people.
 public struct ConfigurationSummary {
@@ -58,6 +59,10 @@ public struct ConfigurationSummary {
     private mutating func add(_ collector: Configuration.Collector) {
         title("threads \(collector.threads.rawValue)")
         entry("lanes", "\(collector.lanes)")
+        let backend = ReactorBackend.choose(collector.backend.reactor)
+        entry(
+            "backend", backend.choice.rawValue + (backend.problem.map { " instead of io_uring: \($0)" } ?? "")
+        )
         entry(
             "CPUs",
             collector.pin.isEmpty ? "not pinned" : collector.pin.map(String.init).joined(separator: ", "))
