@@ -3,6 +3,7 @@ import Logging
 import MarketData
 import Rings
 import Testing
+import Wire
 
 @testable import ControlPlane
 
@@ -89,6 +90,8 @@ import Testing
         #expect(try words("sink", "type") == Configuration.SinkType.allCases.map(\.rawValue))
         #expect(try words("log", "level") == Logger.Level.allCases.map(\.rawValue))
         #expect(try words("log", "format") == Configuration.LogFormat.allCases.map(\.rawValue))
+        #expect(try words("exchanges[].tls", "minimum") == TLSContext.Version.allCases.map(\.rawValue))
+        #expect(try words("exchanges[].network", "ipFamily") == IPFamilyChoice.allCases.map(\.rawValue))
         let subscription = "exchanges[].subscriptions[]"
         #expect(try words(subscription, "interval") == Interval.names)
         #expect(try words(subscription, "window") == TickerWindow.names)
@@ -138,6 +141,19 @@ import Testing
         #expect(try nanos("exchanges[].limits", "connectionLifetime") == limits.lifetimeNanos)
         #expect(try nanos("exchanges[].limits", "openTimeout") == limits.openNanos)
         #expect(try nanos("exchanges[].limits", "answerTimeout") == limits.acknowledgementNanos)
+        func duration(_ path: String, _ key: String) throws -> Int64 {
+            let value = try ExamplesTests.property(path, key)["default"]
+            return try #require(ConfigurationUnits.duration("\(value ?? "")"), "\(path).\(key)")
+        }
+        let network = loaded.exchanges[0].network
+        #expect(try text("exchanges[].tls", "minimum") == loaded.exchanges[0].tls.minimum.rawValue)
+        #expect(try text("exchanges[].network", "ipFamily") == network.ipFamily.rawValue)
+        #expect(try duration("exchanges[].network", "keepaliveIdle") == network.keepaliveIdleNanos)
+        #expect(try duration("exchanges[].network", "keepaliveInterval") == network.keepaliveIntervalNanos)
+        #expect(try integer("exchanges[].network", "keepaliveCount") == network.keepaliveCount)
+        #expect(try duration("exchanges[].network", "userTimeout") == network.userTimeoutNanos)
+        #expect(try duration("exchanges[].network", "busyPoll") == network.busyPollNanos)
+        #expect(try integer("exchanges[].network", "receiveBuffer") == network.receiveBufferBytes)
         #expect(try integer("batching", "maxEvents") == loaded.batching.maxEvents)
         #expect(try integer("batching", "maxBytes") == loaded.batching.maxBytes)
         #expect(

@@ -44,7 +44,9 @@ public final class Collector: Sendable {
         threads = try ThreadPlan(configuration.collector)
         backend = ReactorBackend.choose(configuration.collector.backend.reactor)
         contexts = try configuration.exchanges.map {
-            try TLSContext(certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify)
+            try TLSContext(
+                certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify,
+                minimum: $0.tls.minimum)
         }
         resolverControl = try StageControl(name: "resolve")
         resolver = ResolverStage.Mailbox(waker: resolverControl.waker)

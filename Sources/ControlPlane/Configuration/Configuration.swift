@@ -103,6 +103,8 @@ public struct Configuration: Sendable {
         public var restEndpoint: String?
         /// How the server is verified.
         public var tls = TLS()
+        /// How the network is used.
+        public var network = NetworkSettings()
         /// Connections that carry the same streams; 2 is a redundant pair.
         public var legs = 1
         /// How connections may behave: the adapter's limits with what the file changes of them.
@@ -136,6 +138,8 @@ public struct Configuration: Sendable {
         public var certificateAuthority: String?
         /// Whether certificate and host name are checked.
         public var verify = true
+        /// The least version that is spoken.
+        public var minimum = TLSContext.Version.tls12
         /// The defaults.
         public init() {}
     }

@@ -10,7 +10,7 @@ public enum ConfigurationKeys {
         ],
         "collector.connectionAttempts": ["perWindow", "window"],
         "exchanges[]": [
-            "adapter", "market", "endpoint", "restEndpoint", "tls", "legs", "maxMessageBytes",
+            "adapter", "market", "endpoint", "restEndpoint", "tls", "network", "legs", "maxMessageBytes",
             "rollover", "watchdog", "limits", "subscriptions",
         ],
         "exchanges[].rollover": ["after", "window", "at"],
@@ -18,7 +18,11 @@ public enum ConfigurationKeys {
         "exchanges[].limits": [
             "connectionLifetime", "openTimeout", "answerTimeout", "messagesPerSecond", "streamsPerConnection",
         ],
-        "exchanges[].tls": ["certificateAuthority", "verify"],
+        "exchanges[].tls": ["certificateAuthority", "verify", "minimum"],
+        "exchanges[].network": [
+            "proxy", "ipFamily", "localAddress", "keepaliveIdle", "keepaliveInterval", "keepaliveCount",
+            "userTimeout", "busyPoll", "receiveBuffer",
+        ],
         "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window"],
         "batching": [
             "maxEvents", "maxBytes", "maxDelay", "compression", "level", "payload", "closeWhenIdle",

@@ -54,6 +54,16 @@ public struct ConfigurationSummary {
             entry(
                 "TLS", "verified against \(exchange.tls.certificateAuthority ?? "the system's trust store")")
         }
+        switch exchange.network.proxy {
+        case .none: break
+        case .always(let proxy): entry("proxy", "\(proxy)")
+        case .environment(let proxy, let exceptions):
+            if exchange.endpoints.contains(where: {
+                ProxySettings.usesEnvironment(for: $0, except: exceptions)
+            }) {
+                entry("proxy", "\(proxy), from the environment")
+            }
+        }
     }
 
     private mutating func add(_ collector: Configuration.Collector) {

@@ -29,6 +29,7 @@ struct ExchangeDecoder {
         if let endpoints = connections.decodeEndpoints() { exchange.endpoints = endpoints }
         connections.decode(&exchange.limits)
         exchange.restEndpoint = decodeRESTEndpoint()
+        exchange.network = NetworkDecoder(exchange: section, endpoints: exchange.endpoints).decode()
         warnAboutTLS(exchange)
         exchange.subscriptions = subscriptions.map(\.subscription)
         exchange.streams = plan(subscriptions, with: adapter)
@@ -65,6 +66,7 @@ struct ExchangeDecoder {
         var tls = Configuration.TLS()
         guard let section = section.section("tls") else { return tls }
         tls.verify = section.bool("verify", default: tls.verify)
+        tls.minimum = section.choice("minimum", default: tls.minimum)
         if let file = section.scalar("certificateAuthority") {
             tls.certificateAuthority = file.text
             if let why = reader.context.unreadable(file.text) {

@@ -11,10 +11,11 @@ extension Configuration {
                 let adapter = adapters.first(where: { $0.name == exchange.adapter })?.init(
                     market: exchange.market)
             else { return nil }
-            markets.append(
-                PlannerMarket(
-                    adapter: adapter, streams: exchange.streams, limits: exchange.limits,
-                    endpoints: exchange.endpoints, legs: exchange.legs))
+            var market = PlannerMarket(
+                adapter: adapter, streams: exchange.streams, limits: exchange.limits,
+                endpoints: exchange.endpoints, legs: exchange.legs)
+            market.network = exchange.network
+            markets.append(market)
         }
         return markets
     }

@@ -228,6 +228,7 @@ public struct Planner {
         plan.leg = leg
         plan.endpoints = endpoints
         plan.language = market.language
+        plan.network = market.network
         lanes[lane].slots.append(plan)
         shards[lane][shard].slots.append(slot)
     }

@@ -90,6 +90,11 @@ public struct HostAddress: Sendable, Hashable, CustomStringConvertible {
         return raw
     }
 
+    /// Whether it is this machine's own, 127.0.0.0/8 or ::1.
+    var isLoopback: Bool {
+        family == .v4 ? address[0] == 127 : address == [UInt8](repeating: 0, count: 15) + [1]
+    }
+
     func with(port: UInt16) -> HostAddress {
         var address = self
         address.port = port

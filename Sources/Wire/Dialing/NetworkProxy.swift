@@ -90,7 +90,7 @@ public enum ProxySettings: Sendable, Equatable {
     case none
     /// This one, for all connections, `ws://` too.
     case always(NetworkProxy)
-    /// This one from the environment: for `wss://`, but not for these hosts.
+    /// This one from the environment: for `wss://`, but neither for these hosts nor for this machine itself.
     case environment(NetworkProxy, except: ProxyExceptions)
 
     /// The proxy for an endpoint; nil: connect directly.
@@ -99,8 +99,17 @@ public enum ProxySettings: Sendable, Equatable {
         case .none: nil
         case .always(let proxy): proxy
         case .environment(let proxy, let exceptions):
-            endpoint.isTLS && !exceptions.contains(host: endpoint.host, port: endpoint.port) ? proxy : nil
+            ProxySettings.usesEnvironment(for: endpoint, except: exceptions) ? proxy : nil
         }
+    }
+
+    /// Whether a proxy that the environment names is meant for an endpoint.
+    public static func usesEnvironment(for endpoint: Endpoint, except exceptions: ProxyExceptions) -> Bool {
+        guard endpoint.isTLS, !exceptions.contains(host: endpoint.host, port: endpoint.port) else {
+            return false
+        }
+        return endpoint.host.lowercased() != "localhost"
+            && HostAddress(literal: endpoint.host)?.isLoopback != true
     }
 }
 
