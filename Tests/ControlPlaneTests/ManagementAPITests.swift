@@ -15,19 +15,24 @@ struct HTTPAnswer: Sendable {
 }
 
 /// One request over a socket of its own, on a thread of its own: the server needs the tasks' threads.
-func httpRequest(_ port: UInt16, _ head: String) async throws -> HTTPAnswer {
+func httpRequest(
+    _ port: UInt16, _ head: String, body: String = "", host: String = "localhost"
+) async throws -> HTTPAnswer {
     try await withCheckedThrowingContinuation { continuation in
-        Thread.detachNewThread { continuation.resume(with: Result { try blockingRequest(port, head) }) }
+        Thread.detachNewThread {
+            continuation.resume(with: Result { try blockingRequest(port, head, body: body, host: host) })
+        }
     }
 }
 
-private func blockingRequest(_ port: UInt16, _ head: String) throws -> HTTPAnswer {
+private func blockingRequest(_ port: UInt16, _ head: String, body: String, host: String) throws -> HTTPAnswer
+{
     var address = ck_address()
     try #require(ck_resolve("127.0.0.1", port, &address, 1) == 1)
     let socket = ck_connect(&address, nil)
     try #require(socket >= 0)
     defer { ck_close(socket) }
-    let request = Array((head + "Host: localhost\r\nConnection: close\r\n\r\n").utf8)
+    let request = Array((head + "Host: \(host)\r\nConnection: close\r\n\r\n" + body).utf8)
     var sent = 0
     let deadline = ck_monotonic_nanos() + 10_000_000_000
     while sent < request.count, ck_monotonic_nanos() < deadline {
@@ -120,7 +125,7 @@ private func blockingRequest(_ port: UInt16, _ head: String) throws -> HTTPAnswe
         #expect(missing.headers["content-type"] == "application/json")
         #expect(
             missing.body
-                == "{\"error\":\"no such path; there are /metrics, /healthz, /readyz, /v1/status\"}\n")
+                == "{\"error\":\"no such path; there are /healthz, /metrics, /readyz, /v1/status\"}\n")
         let wrong = try await httpRequest(api.address.port, "POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n")
         #expect(wrong.status == 405)
         #expect(wrong.headers["allow"] == "GET")

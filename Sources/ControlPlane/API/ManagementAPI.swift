@@ -12,6 +12,12 @@ import Telemetry
 /// | `GET /healthz` | 200 while all threads move, else 503 with the threads' names |
 /// | `GET /readyz` | 200 while connected and delivering, else 503 with the reason |
 /// | `GET /v1/status` | the snapshot as JSON |
+/// | `GET /v1/streams` | every stream: where it is, how it fares, when it delivered last |
+/// | `POST /v1/subscriptions` | subscribes to what the body names, as under `subscriptions:` in a configuration |
+/// | `DELETE /v1/subscriptions` | gives up what the body names |
+///
+/// Bodies are JSON and say so in `Content-Type`. 202: being done; 200: it was so already; 400: the body is wrong; 409: it
+/// cannot work; nothing has changed then. Without a token, only requests to a loopback address may change anything.
 ///
 /// With a token, `/metrics` and `/v1/…` want `Authorization: Bearer TOKEN`; the two probes do not, because kubelet
 /// cannot take a probe's header from a secret.
@@ -27,11 +33,14 @@ public final class ManagementAPI: Sendable {
     private let server: HTTPServer
     private let task: Task<Void, any Error>
 
-    /// Starts to listen. `snapshot` is called once a request, from any thread.
+    /// Starts to listen. `snapshot` is called once a request, from any thread; without `streams` there are no paths
+    /// about streams.
     public static func start(
-        listen: ListenAddress, token: String?, snapshot: @escaping @Sendable () -> CollectorSnapshot
+        listen: ListenAddress, token: String?, streams: (any StreamControl)? = nil,
+        snapshot: @escaping @Sendable () -> CollectorSnapshot
     ) async throws(StartError) -> ManagementAPI {
-        let handler = ManagementHandler(token: token.map(BearerToken.init), snapshot: snapshot)
+        let handler = ManagementHandler(
+            token: token.map(BearerToken.init), streams: streams, snapshot: snapshot)
         let server: HTTPServer
         do {
             if listen.host.contains(":") {
@@ -115,16 +124,19 @@ public final class ManagementAPI: Sendable {
 /// Answers requests.
 struct ManagementHandler: HTTPHandler {
     let token: BearerToken?
+    let streams: StreamRoutes?
     let snapshot: @Sendable () -> CollectorSnapshot
     private let clock: @Sendable () -> Int64
     private let watch = ThreadWatch()
 
     /// `clock`: monotonic, ns.
     init(
-        token: BearerToken?, snapshot: @escaping @Sendable () -> CollectorSnapshot,
+        token: BearerToken?, streams: (any StreamControl)? = nil,
+        snapshot: @escaping @Sendable () -> CollectorSnapshot,
         clock: @escaping @Sendable () -> Int64 = { ck_monotonic_nanos() }
     ) {
         self.token = token
+        self.streams = streams.map { StreamRoutes(control: $0, isGuarded: token != nil) }
         self.snapshot = snapshot
         self.clock = clock
     }
@@ -132,18 +144,23 @@ struct ManagementHandler: HTTPHandler {
     func handleRequest(_ request: HTTPRequest) async throws -> HTTPResponse {
         let isProbe = request.path == "/healthz" || request.path == "/readyz"
         if let token, !isProbe, !token.admits(request.headers[.authorization]) {
-            return json(
-                .unauthorized, ["error": "a valid token is needed: Authorization: Bearer TOKEN (api.token)"],
+            return JSONAnswer.error(
+                .unauthorized, "a valid token is needed: Authorization: Bearer TOKEN (api.token)",
                 headers: [HTTPHeader("WWW-Authenticate"): "Bearer"])
         }
-        guard ["/metrics", "/healthz", "/readyz", "/v1/status"].contains(request.path) else {
-            return json(
-                .notFound, ["error": "no such path; there are /metrics, /healthz, /readyz, /v1/status"])
+        guard let methods = methods[request.path] else {
+            let paths = methods.keys.sorted().joined(separator: ", ")
+            return JSONAnswer.error(.notFound, "no such path; there are \(paths)")
         }
-        guard request.method == .GET else {
-            return json(
-                .methodNotAllowed, ["error": "\(request.path) only answers GET"],
-                headers: [HTTPHeader("Allow"): "GET"])
+        guard methods.contains(request.method) else {
+            let allowed = methods.map(\.rawValue)
+            return JSONAnswer.error(
+                .methodNotAllowed, "\(request.path) only answers \(allowed.joined(separator: " and "))",
+                headers: [HTTPHeader("Allow"): allowed.joined(separator: ", ")])
+        }
+        if let streams {
+            if request.path == "/v1/streams" { return streams.streams() }
+            if request.path == "/v1/subscriptions" { return await streams.change(request) }
         }
         let snapshot = snapshot()
         switch request.path {
@@ -154,35 +171,29 @@ struct ManagementHandler: HTTPHandler {
         case "/healthz": return health(snapshot)
         case "/readyz":
             if let reason = snapshot.unreadiness {
-                return json(.serviceUnavailable, ["status": "not ready", "reason": reason])
+                return JSONAnswer.make(.serviceUnavailable, ["status": "not ready", "reason": reason])
             }
-            return json(.ok, ["status": "ready"])
-        default: return json(.ok, StatusDocument(snapshot))
+            return JSONAnswer.make(.ok, ["status": "ready"])
+        default: return JSONAnswer.make(.ok, StatusDocument(snapshot))
         }
+    }
+
+    private var methods: [String: [HTTPMethod]] {
+        var methods: [String: [HTTPMethod]] = [
+            "/metrics": [.GET], "/healthz": [.GET], "/readyz": [.GET], "/v1/status": [.GET],
+        ]
+        if streams != nil {
+            methods["/v1/streams"] = [.GET]
+            methods["/v1/subscriptions"] = [.POST, .DELETE]
+        }
+        return methods
     }
 
     func health(_ snapshot: CollectorSnapshot) -> HTTPResponse {
         let still = watch.look(at: snapshot.threads, time: clock())
-        guard !still.isEmpty else { return json(.ok, ["status": "healthy"]) }
+        guard !still.isEmpty else { return JSONAnswer.make(.ok, ["status": "healthy"]) }
         let threads = still.map { "\($0.name) for \($0.nanos / 1_000_000_000) s" }.joined(separator: ", ")
-        return json(
+        return JSONAnswer.make(
             .serviceUnavailable, ["status": "unhealthy", "reason": "threads stand still: \(threads)"])
-    }
-
-    private func json(
-        _ status: HTTPStatusCode, _ body: some Encodable, headers: [HTTPHeader: String] = [:]
-    ) -> HTTPResponse {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var headers = headers
-        headers[.contentType] = "application/json"
-        headers[.cacheControl] = "no-store"
-        do {
-            let data = try encoder.encode(body) + Data("\n".utf8)
-            return HTTPResponse(statusCode: status, headers: HTTPHeaders(headers), body: data)
-        } catch {
-            return HTTPResponse(
-                statusCode: .internalServerError, body: Data("{\"error\":\"encoding failed\"}\n".utf8))
-        }
     }
 }

@@ -36,9 +36,11 @@ final class ConfigurationReader {
         }.map(\.element)
     }
 
-    /// A mapping with known keys; nil, and a problem, where the node is something else.
-    func section(_ node: Node, path: String, kind: String = "a mapping (key: value)") -> ConfigurationSection?
-    {
+    /// A mapping with known keys; nil, and a problem, where the node is something else. `known`: its keys, where they
+    /// are not those of the path in a configuration.
+    func section(
+        _ node: Node, path: String, kind: String = "a mapping (key: value)", known: [String]? = nil
+    ) -> ConfigurationSection? {
         guard case .mapping(let mapping) = node else {
             if case .scalar(let scalar) = node, scalar.string.isEmpty {
                 report(at: node.mark, path, "has no value; write its keys, or leave it out for the defaults")
@@ -47,7 +49,7 @@ final class ConfigurationReader {
             }
             return nil
         }
-        let known = ConfigurationKeys.all[ConfigurationKeys.pattern(of: path)] ?? []
+        let known = known ?? ConfigurationKeys.all[ConfigurationKeys.pattern(of: path)] ?? []
         var entries: [String: ConfigurationSection.Entry] = [:]
         var lines: [String: Int] = [:]
         for (keyNode, value) in mapping {

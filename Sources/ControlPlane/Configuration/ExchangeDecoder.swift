@@ -102,75 +102,12 @@ struct ExchangeDecoder {
         else { return [] }
         if nodes.isEmpty { section.error("subscriptions", "is empty; \(example)") }
         return nodes.enumerated().compactMap { index, node in
-            reader.section(node, path: "\(section.path(of: "subscriptions"))[\(index)]").flatMap(
-                decodeSubscription)
+            guard
+                let section = reader.section(node, path: "\(section.path(of: "subscriptions"))[\(index)]"),
+                let subscription = SubscriptionDecoder(section: section).decode()
+            else { return nil }
+            return Placed(subscription: subscription, mark: section.mark, path: section.path)
         }
-    }
-
-    private func decodeSubscription(_ section: ConfigurationSection) -> Placed? {
-        let kinds = EventKind.allCases.filter { $0 != .gap && $0 != .deadLetter }.map(\.name)
-        let kind = section.word("type", among: kinds, default: nil).flatMap(EventKind.init(name:))
-        let symbols = decodeSymbols(section)
-        var interval: Interval?
-        if let name = section.word("interval", among: Interval.names, default: "") {
-            interval = Interval(name: name)
-        }
-        let window =
-            section.word("window", among: TickerWindow.names, default: TickerWindow.names[0])
-            .flatMap(TickerWindow.init(name:)) ?? .hours24
-        guard let kind else { return nil }
-        var isGood = symbols != nil
-        if kind == .kline, interval == nil {
-            if !section.has("interval") {
-                section.error(
-                    "interval", "is missing; a kline needs one of \(Interval.names.joined(separator: ", "))")
-            }
-            isGood = false
-        } else if kind != .kline, section.has("interval") {
-            let remedy =
-                kind == .ticker
-                ? "write window (\(TickerWindow.names.joined(separator: ", ")))" : "leave it out"
-            section.error("interval", "belongs to klines, not to \(kind.name); \(remedy)")
-            isGood = false
-        }
-        if kind != .ticker, section.has("window") {
-            section.error("window", "belongs to tickers, not to \(kind.name); leave it out")
-            isGood = false
-        }
-        guard isGood, let symbols else { return nil }
-        return Placed(
-            subscription: Subscription(kind: kind, symbols: symbols, interval: interval, window: window),
-            mark: section.mark, path: section.path)
-    }
-
-    private func decodeSymbols(_ section: ConfigurationSection) -> Subscription.Symbols? {
-        let remedy = "write for example [BTCUSDT, ETHUSDT], or [\"*\"] for all"
-        let path = section.path(of: "symbols")
-        guard let node = section.required("symbols", remedy: remedy),
-            let nodes = reader.list(node, path: path, remedy: remedy)
-        else { return nil }
-        if nodes.isEmpty {
-            section.error("symbols", "is empty; \(remedy)")
-            return nil
-        }
-        var symbols: [String] = []
-        for (index, node) in nodes.enumerated() {
-            guard let scalar = reader.scalar(node, path: "\(path)[\(index)]") else { continue }
-            if scalar.text.isEmpty
-                || scalar.text.utf8.contains(where: { $0 <= 0x20 || $0 == 0x22 || $0 == 0x5C || $0 == 0x7F })
-            {
-                reader.report(at: scalar.mark, scalar.path, "\(scalar.shown) is no symbol; \(remedy)")
-            } else if symbols.contains(scalar.text) {
-                reader.report(at: scalar.mark, scalar.path, "\(scalar.shown) is named twice; name each once")
-            }
-            symbols.append(scalar.text)
-        }
-        guard symbols.contains("*") else { return symbols.isEmpty ? nil : .some(symbols) }
-        if symbols.count > 1 {
-            section.error(
-                "symbols", "names symbols beside \"*\", which already stands for all; write [\"*\"] alone")
-        }
-        return .all
     }
 
     /// Asks the adapter: each subscription by itself, so that an error can be placed, then all together.
