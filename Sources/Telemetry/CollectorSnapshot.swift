@@ -24,6 +24,8 @@ public struct CollectorSnapshot: Sendable {
     public var latencies: [LatencyCounts] = []
     /// What was handed to the sink and acknowledged.
     public var publishing = PublishingCounts()
+    /// The budget of connection attempts; nil where none is kept.
+    public var attempts: AttemptCounts?
     /// The last error that an operator should know of, one line; nil while there was none.
     public var lastError: String?
     /// Why the collector does not deliver, although it is connected: the sink fails, a disk is full. Nil: it delivers.
@@ -87,6 +89,8 @@ public struct CollectorSnapshot: Sendable {
         public var reconnects: [String: Int] = [:]
         /// Streams that were asked for.
         public var streams = 0
+        /// What its connections have done.
+        public var slots = SlotCounts()
 
         /// All 0.
         public init(exchange: String) { self.exchange = exchange }
@@ -202,8 +206,16 @@ extension CollectorSnapshot {
         for market in markets {
             let total = market.connections.values.reduce(0, +)
             let open = market.connections["open", default: 0]
-            if open < total || total == 0 {
+            // Of redundant legs one is enough.
+            let isCovered = market.slots.shards > 0 && market.slots.shardsOpen == market.slots.shards
+            if total == 0 || (open < total && !isCovered) {
                 return "\(market.exchange): \(open) of \(total) connections are open"
+            }
+            // One silent stream may have no market; when all are, the connections are open in vain.
+            let silent = market.slots.streams["silent", default: 0]
+            if silent > 0, market.slots.streams["delivering", default: 0] == 0 {
+                return
+                    "\(market.exchange): none of \(market.streams) streams has delivered, \(silent) are overdue"
             }
         }
         return undelivered

@@ -21,6 +21,7 @@ public enum PrometheusText {
         var page = MetricsPage()
         addEvents(snapshot, to: &page)
         addMarkets(snapshot, to: &page)
+        addSlots(snapshot, to: &page)
         addPublishing(snapshot.publishing, to: &page)
         addQueuesAndThreads(snapshot, to: &page)
         addLatencies(snapshot, to: &page)

@@ -109,7 +109,20 @@ private func blockingRequest(_ port: UInt16, _ head: String, body: String, host:
         let events = try #require(object["events"] as? [[String: Any]])
         #expect(events.first?["received"] as? Int == 3)
 
-        source.snapshot.withLock { $0.markets[0].connections = ["open": 0, "waiting": 1] }
+        source.snapshot.withLock { snapshot in
+            snapshot.markets[0].slots.streams = ["delivering": 1, "silent": 1]
+            snapshot.markets[0].slots.silentStreams = ["a@trade"]
+        }
+        let silent = try await httpRequest(port, "GET /readyz HTTP/1.1\r\n")
+        #expect(silent.status == 200)
+        #expect(
+            silent.body
+                == "{\"silentCount\":1,\"silentStreams\":[\"binance a@trade\"],\"status\":\"ready\"}\n")
+        source.snapshot.withLock { snapshot in
+            snapshot.markets[0].slots.streams = [:]
+            snapshot.markets[0].slots.silentStreams = []
+            snapshot.markets[0].connections = ["open": 0, "waiting": 1]
+        }
         let notReady = try await httpRequest(port, "GET /readyz HTTP/1.1\r\n")
         #expect(notReady.status == 503)
         #expect(

@@ -107,6 +107,56 @@ struct MetricsReader {
         }
     }
 
+    @Test func slotsAndLegs() throws {
+        let samples = try MetricsReader(PrometheusText.render(sampleSnapshot())).samples
+        for (series, value) in [
+            ("collector_connections_planned{exchange=binance}", 2),
+            ("collector_sockets{exchange=binance}", 3),
+            ("collector_handovers_total{exchange=binance,reason=rollover}", 4),
+            ("collector_handovers_total{exchange=binance,reason=move}", 1),
+            ("collector_handovers_failed_total{exchange=binance}", 5),
+            ("collector_handover_promotions_total{exchange=binance}", 6),
+            ("collector_probes_total{exchange=binance}", 7),
+            ("collector_stream_suspects_total{exchange=binance}", 8),
+            ("collector_resubscriptions_total{exchange=binance}", 9),
+            ("collector_stream_revivals_total{exchange=binance}", 10),
+            ("collector_streams_refused_total{exchange=binance}", 11),
+            ("collector_streams{exchange=binance,state=delivering}", 6),
+            ("collector_streams{exchange=binance,state=silent}", 3),
+            ("collector_stream_silence_seconds{exchange=binance}", 1.5),
+            ("collector_leg_won_total{exchange=binance,leg=0}", 12),
+            ("collector_leg_won_total{exchange=binance,leg=1}", 13),
+            ("collector_leg_lost_total{exchange=binance,leg=0}", 2),
+            ("collector_leg_lead_seconds_count{exchange=binance,leg=0}", 12),
+            ("collector_leg_lead_seconds_count{exchange=binance,leg=1}", 0),
+            ("collector_connection_attempts{}", 17), ("collector_connection_attempts_limit{}", 300),
+        ] as [(String, Double)] { #expect(samples[series] == value, "\(series)") }
+    }
+
+    @Test func oneLegIsEnough() {
+        var snapshot = sampleSnapshot()
+        snapshot.markets[0].slots.shards = 2
+        snapshot.markets[0].connections = ["open": 2, "waiting": 2]
+        snapshot.markets[0].slots.shardsOpen = 2
+        #expect(snapshot.unreadiness == nil)
+        snapshot.markets[0].slots.shardsOpen = 1
+        #expect(snapshot.unreadiness == "binance: 2 of 4 connections are open")
+    }
+
+    @Test func silenceOfAllStreamsIsUnreadiness() {
+        var snapshot = sampleSnapshot()
+        snapshot.markets[0].connections = ["open": 2]
+        #expect(snapshot.unreadiness == nil)
+        #expect(snapshot.silentStreams == ["binance btcusdt@trade"])
+        #expect(snapshot.silentStreamCount == 3)
+        snapshot.markets[0].slots.streams = ["silent": 9]
+        #expect(
+            snapshot.unreadiness == "binance: none of 9 streams has delivered, 9 are overdue")
+        // There is time yet.
+        snapshot.markets[0].slots.streams = ["waiting": 9]
+        #expect(snapshot.unreadiness == nil)
+    }
+
     @Test func valuesAndLabels() throws {
         let samples = try MetricsReader(PrometheusText.render(sampleSnapshot())).samples
         #expect(samples["collector_events_received_total{exchange=binance,type=trade}"] == 100)

@@ -28,7 +28,29 @@ func sampleSnapshot() -> CollectorSnapshot {
     market.ignoredFrames = 7
     market.connections = ["open": 2, "connecting": 1]
     market.reconnects = ["silence": 3]
+    market.streams = 9
+    market.slots.planned = 2
+    market.slots.sockets = 3
+    market.slots.handovers = ["rollover": 4, "move": 1]
+    market.slots.handoversFailed = 5
+    market.slots.promotions = 6
+    market.slots.probes = 7
+    market.slots.suspects = 8
+    market.slots.resubscriptions = 9
+    market.slots.revivals = 10
+    market.slots.refusedStreams = 11
+    market.slots.streams = ["delivering": 6, "silent": 3]
+    market.slots.silentStreams = ["btcusdt@trade"]
+    market.slots.quietestStream = "ethusdt@trade"
+    market.slots.quietestNanos = 1_500_000_000
+    let lead = LatencyHistogram()
+    lead.record(300_000, count: 12)
+    market.slots.legs = [
+        CollectorSnapshot.LegCounts(leg: 0, won: 12, lost: 2, lead: lead.snapshot()),
+        CollectorSnapshot.LegCounts(leg: 1, won: 13, lost: 0, lead: LatencySnapshot()),
+    ]
     snapshot.markets = [market]
+    snapshot.attempts = CollectorSnapshot.AttemptCounts(used: 17, limit: 300, windowNanos: 300_000_000_000)
     snapshot.queues = [
         CollectorSnapshot.QueueDepth(name: "frames-0", records: 4, bytes: 512, capacity: 65_536)
     ]

@@ -121,6 +121,26 @@ public final class ManagementAPI: Sendable {
     }
 }
 
+/// The answer of `/readyz`. Streams that have never delivered are named, and do not make the collector unready as long
+/// as others do: a stream may have no market.
+struct Readiness: Encodable {
+    var status: String
+    var reason: String?
+    /// How many streams have never delivered by their deadline.
+    var silentCount: Int?
+    /// Some of them.
+    var silentStreams: [String]?
+
+    init(_ snapshot: CollectorSnapshot) {
+        reason = snapshot.unreadiness
+        status = reason == nil ? "ready" : "not ready"
+        if snapshot.silentStreamCount > 0 {
+            silentCount = snapshot.silentStreamCount
+            silentStreams = snapshot.silentStreams
+        }
+    }
+}
+
 /// Answers requests.
 struct ManagementHandler: HTTPHandler {
     let token: BearerToken?
@@ -170,10 +190,8 @@ struct ManagementHandler: HTTPHandler {
                 body: Data(PrometheusText.render(snapshot).utf8))
         case "/healthz": return health(snapshot)
         case "/readyz":
-            if let reason = snapshot.unreadiness {
-                return JSONAnswer.make(.serviceUnavailable, ["status": "not ready", "reason": reason])
-            }
-            return JSONAnswer.make(.ok, ["status": "ready"])
+            let readiness = Readiness(snapshot)
+            return JSONAnswer.make(readiness.reason == nil ? .ok : .serviceUnavailable, readiness)
         default: return JSONAnswer.make(.ok, StatusDocument(snapshot))
         }
     }

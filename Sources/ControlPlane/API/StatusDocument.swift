@@ -23,6 +23,53 @@ struct StatusDocument: Encodable {
         var ignoredFrames: Int
         var connections: [String: Int]
         var reconnects: [String: Int]
+        var slots: Slots
+    }
+    struct Slots: Encodable {
+        var planned: Int
+        var sockets: Int
+        var handovers: [String: Int]
+        var handoversFailed: Int
+        var promotions: Int
+        var probes: Int
+        var suspects: Int
+        var resubscriptions: Int
+        var revivals: Int
+        var refusedStreams: Int
+        var legs: [Leg]
+        var streams: [String: Int]
+        var silentStreams: [String]
+        var quietestStream: String?
+        var quietestNanos: Int64
+
+        init(_ counts: CollectorSnapshot.SlotCounts) {
+            planned = counts.planned
+            sockets = counts.sockets
+            handovers = counts.handovers
+            handoversFailed = counts.handoversFailed
+            promotions = counts.promotions
+            probes = counts.probes
+            suspects = counts.suspects
+            resubscriptions = counts.resubscriptions
+            revivals = counts.revivals
+            refusedStreams = counts.refusedStreams
+            legs = counts.legs.map { Leg(leg: $0.leg, won: $0.won, lost: $0.lost, lead: Quantiles($0.lead)) }
+            streams = counts.streams
+            silentStreams = counts.silentStreams
+            quietestStream = counts.quietestStream
+            quietestNanos = counts.quietestNanos
+        }
+    }
+    struct Leg: Encodable {
+        var leg: Int
+        var won: Int
+        var lost: Int
+        var lead: Quantiles
+    }
+    struct Attempts: Encodable {
+        var used: Int
+        var limit: Int
+        var windowNanos: Int64
     }
     struct Queue: Encodable {
         var name: String
@@ -77,6 +124,7 @@ struct StatusDocument: Encodable {
     var ready: Bool
     var notReadyReason: String?
     var lastError: String?
+    var attempts: Attempts?
     var events: [Events]
     var markets: [Market]
     var queues: [Queue]
@@ -92,6 +140,9 @@ struct StatusDocument: Encodable {
         notReadyReason = snapshot.unreadiness
         ready = notReadyReason == nil
         lastError = snapshot.lastError
+        attempts = snapshot.attempts.map {
+            Attempts(used: $0.used, limit: $0.limit, windowNanos: $0.windowNanos)
+        }
         events = snapshot.events.map {
             Events(
                 exchange: $0.exchange, type: $0.type, received: $0.received, published: $0.published,
@@ -101,7 +152,8 @@ struct StatusDocument: Encodable {
         markets = snapshot.markets.map {
             Market(
                 exchange: $0.exchange, streams: $0.streams, frames: $0.frames, bytes: $0.bytes,
-                ignoredFrames: $0.ignoredFrames, connections: $0.connections, reconnects: $0.reconnects)
+                ignoredFrames: $0.ignoredFrames, connections: $0.connections, reconnects: $0.reconnects,
+                slots: Slots($0.slots))
         }
         queues = snapshot.queues.map {
             Queue(name: $0.name, records: $0.records, bytes: $0.bytes, capacityBytes: $0.capacity)
