@@ -78,8 +78,10 @@ public struct ParserStage: ~Copyable, Stage {
             case .refused(let id, let code, let text):
                 let which = id.map { "request \($0)" } ?? "a request"
                 let why = code.map { "code \($0), " } ?? ""
-                commands.send(.refused(slot: slot, generation: generation, text: "\(which): \(why)\(text)"))
-            case .listed(let id, _): commands.send(.acknowledged(slot: slot, generation: generation, id: id))
+                commands.send(
+                    .refused(slot: slot, generation: generation, id: id, text: "\(which): \(why)\(text)"))
+            case .listed(let id, let names):
+                commands.send(.listed(slot: slot, generation: generation, id: id, names: names))
             case .serverShutdown: commands.send(.serverShutdown(slot: slot, generation: generation))
             }
         }

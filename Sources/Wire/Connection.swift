@@ -1,9 +1,9 @@
 import CKernel
 
-/// One connection slot: the plan, and the connection that serves it now. Owned by the I/O thread.
+/// One side of a slot: its connection, if there is one. Owned by the I/O thread.
 struct Connection: ~Copyable {
     enum Phase {
-        case waiting
+        case none
         case resolving
         case connecting
         /// The proxy was asked for a tunnel.
@@ -13,13 +13,14 @@ struct Connection: ~Copyable {
         case open
         /// Our close frame is out; the peer's is awaited.
         case closing
-        case stopped
     }
 
-    let plan: ConnectionPlan
-    let context: TLSContext?
-    var phase = Phase.waiting
-    /// Counts connections of this slot; 0 before the first attempt.
+    var plan: ConnectionPlan
+    private let tlsContext: TLSContext?
+    /// Nil where the endpoint is plain.
+    var context: TLSContext? { plan.endpoint.isTLS ? tlsContext : nil }
+    var phase = Phase.none
+    /// Which of the slot's connections this is; 0 before the first.
     var generation: UInt32 = 0
     var transport: Transport?
     var upgrade: Upgrade?
@@ -39,9 +40,7 @@ struct Connection: ~Copyable {
     var hasWholeFrames = false
 
     var dialing = DialState()
-    /// Attempts since the last success.
-    var attempts = 0
-    /// When the phase must have ended, or the wait is over; monotonic ns.
+    /// When it must be open, or closed; monotonic ns.
     var deadline: Int64 = 0
     var lastBytesTime: Int64 = 0
     /// Of the last run, ns since the epoch.
@@ -52,16 +51,12 @@ struct Connection: ~Copyable {
     var unsent: [UInt8] = []
     /// The latest ping's payload, to be answered when the pace allows.
     var pong: [UInt8]?
-    var nextControlFrame = 0
-    /// Requests sent and not yet answered, and until when they must be.
-    var unanswered: [Int64: Int64] = [:]
-    var nextFrameTime: Int64 = 0
 
     static let carryCapacityFirst = 4_096
 
     init(plan: ConnectionPlan, context: TLSContext?) {
         self.plan = plan
-        self.context = context
+        tlsContext = context
         unframer = Unframer(messageLimit: plan.limits.messageBytes)
         carryCapacity = Connection.carryCapacityFirst
         carry = .allocate(byteCount: carryCapacity, alignment: 16)
@@ -100,31 +95,15 @@ struct Connection: ~Copyable {
         watched = 0
         unsent = []
         pong = nil
-        nextControlFrame = 0
-        unanswered = [:]
-        nextFrameTime = 0
+        phase = .none
     }
 
-    /// The next wait: doubled from attempt to attempt up to the limit, drawn from its upper half.
-    func backoff(jitter: (Int64) -> Int64) -> Int64 {
-        let limits = plan.limits
-        var wait = limits.backoffFirstNanos
-        for _ in 0..<min(attempts, 40) where wait < limits.backoffLastNanos { wait *= 2 }
-        wait = min(wait, limits.backoffLastNanos)
-        return wait / 2 + jitter(wait / 2 + 1)
-    }
-
-    /// The earliest moment at which something must be done, monotonic ns.
+    /// When opening or closing must have come to its end, monotonic ns.
     var nextDeadline: Int64 {
         switch phase {
-        case .stopped: return Int64.max
-        case .resolving, .connecting: return min(deadline, dialing.race.deadline)
-        case .waiting, .tunnelling, .handshaking, .upgrading, .closing: return deadline
-        case .open:
-            var next = lastBytesTime + plan.limits.silenceNanos
-            for due in unanswered.values { next = min(next, due) }
-            if pong != nil || nextControlFrame < plan.controlFrames.count { next = min(next, nextFrameTime) }
-            return next
+        case .none, .open: Int64.max
+        case .resolving, .connecting: min(deadline, dialing.race.deadline)
+        default: deadline
         }
     }
 }

@@ -1,17 +1,3 @@
-/// A request that a connection sends after it is open, paced, and that the exchange must acknowledge.
-public struct ControlFrame: Sendable, Equatable {
-    /// Identifies the acknowledgement; positive, unique within the connection.
-    public var id: Int64
-    /// The text frame's payload.
-    public var payload: [UInt8]
-
-    /// A request.
-    public init(id: Int64, payload: [UInt8]) {
-        self.id = id
-        self.payload = payload
-    }
-}
-
 /// A stretch of the UTC day.
 public struct DayWindow: Sendable, Equatable {
     /// Seconds of the day, 0 ..< 86,400.
@@ -128,30 +114,28 @@ public enum EndingPolicy: Sendable {
 public struct ConnectionPlan: Sendable {
     /// Index of the slot in its lane.
     public var slot: Int
+    /// Index of the shard in its lane; both legs of a redundant pair have the same.
+    public var shard: Int
+    /// 0, or 1 for the second leg of a redundant pair.
+    public var leg: Int
+    /// Legs of the shard.
+    public var legs = 1
     /// Index of the market in the lane's ``InstrumentTable`` and of its decoder.
     public var market: Int
-    /// Where to.
+    /// Where to, now: one of ``endpoints``.
     public var endpoint: Endpoint
+    /// Where to, in order of preference.
+    public var endpoints: [Endpoint]
     /// Request target of the upgrade, with query: `/stream`.
     public var target: String
     /// Index of the TLS settings in the lane's list; ignored without TLS.
     public var tls: Int
-    /// Requests to send once it is open.
-    public var controlFrames: [ControlFrame]
-    /// Streams that it carries, for display.
-    public var streamCount: Int
-    /// Limits.
-    public var limits: ConnectionLimits
-    /// Index of the shard in its lane; both legs of a redundant pair have the same.
-    public var shard: Int
-    /// 0, or 1 for the second leg of a redundant pair.
-    public var leg = 0
-    /// Where else to connect to, in order of preference, `endpoint` first.
-    public var endpoints: [Endpoint]
-    /// The streams that it carries.
-    public var streams: [SlotStream] = []
+    /// The streams to ask for once it is open.
+    public var streams: [SlotStream]
     /// How they are asked for; nil: not at all.
     public var language: (any ControlLanguage)?
+    /// Limits.
+    public var limits: ConnectionLimits
     /// How it uses the network.
     public var network = NetworkSettings()
     /// Offered to the server for compressing messages; nil: nothing.
@@ -163,21 +147,33 @@ public struct ConnectionPlan: Sendable {
     /// The slot is opened once and stops when that connection has ended, or could not be made.
     public var opensOnce = false
 
-    /// A plan.
+    /// A plan. `endpoints`: at least one.
     public init(
-        slot: Int, market: Int, endpoint: Endpoint, target: String, tls: Int = 0,
-        controlFrames: [ControlFrame],
-        streamCount: Int, limits: ConnectionLimits = ConnectionLimits()
+        slot: Int, shard: Int? = nil, leg: Int = 0, market: Int, endpoint: Endpoint,
+        endpoints: [Endpoint]? = nil,
+        target: String, tls: Int = 0, streams: [SlotStream] = [], language: (any ControlLanguage)? = nil,
+        limits: ConnectionLimits = ConnectionLimits()
     ) {
         self.slot = slot
+        self.shard = shard ?? slot
+        self.leg = leg
         self.market = market
         self.endpoint = endpoint
+        self.endpoints = endpoints ?? [endpoint]
         self.target = target
         self.tls = tls
-        self.controlFrames = controlFrames
-        self.streamCount = streamCount
+        self.streams = streams
+        self.language = language
         self.limits = limits
-        shard = slot
-        endpoints = [endpoint]
     }
+}
+
+/// Numbers that name a slot's connections.
+public enum LinkIndex {
+    /// Connections that a slot may own at once: the delivering one and its successor.
+    @inlinable public static var sides: Int { 2 }
+    /// In the frame ring's records and in commands: `slot * 2 + side`.
+    @inlinable public static func link(slot: Int, side: Int) -> Int { slot &* sides &+ side }
+    /// Which of its shard's connections it is: `leg * 2 + side`.
+    @inlinable public static func member(leg: Int, link: Int) -> Int { leg &* sides &+ link % sides }
 }

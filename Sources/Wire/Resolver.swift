@@ -183,14 +183,21 @@ final class Lookup: Sendable {
 
 /// What other threads tell an I/O thread.
 public enum WireCommand: Sendable {
-    /// The exchange accepted a request.
+    /// The exchange accepted a request. `slot`, here and below where a generation stands beside it: the link,
+    /// `FrameRunHeader.connection`.
     case acknowledged(slot: Int, generation: UInt32, id: Int64)
-    /// The exchange refused a request; the connection is made anew.
-    case refused(slot: Int, generation: UInt32, text: String)
+    /// The exchange refused a request, or one that it does not name; the connection is made anew.
+    case refused(slot: Int, generation: UInt32, id: Int64?, text: String)
+    /// The exchange's list of what a connection has subscribed.
+    case listed(slot: Int, generation: UInt32, id: Int64, names: [String])
     /// The exchange will end the connection.
     case serverShutdown(slot: Int, generation: UInt32)
     /// Send a message on an open connection, at once.
     case message(slot: Int, generation: UInt32, isBinary: Bool, payload: [UInt8])
+    /// A slot is to carry other streams. `slot`: the slot.
+    case change(slot: Int, add: [SlotStream], remove: [UInt32])
+    /// A new slot, whose index follows the last one's.
+    case addSlot(ConnectionPlan)
     /// Close everything and read no more.
     case stop
     /// The resolver's answer for one family of a host.

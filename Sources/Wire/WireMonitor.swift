@@ -1,5 +1,6 @@
 import CKernel
 import Rings
+import Synchronization
 
 /// Why a connection ended, or could not be made.
 public enum ConnectionEnd: UInt8, Sendable, CaseIterable {
@@ -101,48 +102,85 @@ public struct WireNotice: Sendable {
 
 /// What an I/O thread shares: the counts of each of its slots, and its notices.
 public final class WireMonitor: Sendable {
-    private enum Cell: Int, CaseIterable { case state, frames, bytes, runs, pongs, opened }
+    private enum Cell: Int, CaseIterable {
+        case state, sockets, frames, bytes, runs, pongs, opened
+        case probes, handoversBegun, handoversFailed, rollovers, shutdownHandovers, moves, promotions
+        case suspects, resubscriptions, revivals, refusedStreams
+    }
     private static let stride = Cell.allCases.count + ConnectionEnd.allCases.count
     private let counters: CounterBlock
-    /// Number of connection slots.
-    public let slotCount: Int
+    /// Number of connection slots that there is room for.
+    public let slotCapacity: Int
     /// Notices in order; the control plane drains them. Where it does not keep up, further ones are dropped.
     public let notices = CommandQueue<WireNotice>(capacity: 1_024)
 
-    /// For so many connection slots, all waiting.
-    public init(slotCount: Int) {
-        self.slotCount = slotCount
-        counters = CounterBlock(count: max(1, slotCount) * WireMonitor.stride)
+    private let used = Atomic<Int>(0)
+    /// Connection slots that there are.
+    public var slotCount: Int { used.load(ordering: .relaxed) }
+
+    /// For so many connection slots, all waiting. `slotCapacity`: how many there may come to be.
+    public init(slotCount: Int, slotCapacity: Int? = nil) {
+        self.slotCapacity = max(slotCount, slotCapacity ?? slotCount)
+        counters = CounterBlock(count: max(1, self.slotCapacity) * WireMonitor.stride)
+        used.store(slotCount, ordering: .relaxed)
     }
 
-    private func add(_ amount: Int, to cell: Cell, slot: Int) {
-        counters.add(amount, to: slot &* WireMonitor.stride &+ cell.rawValue)
+    func setSlotCount(_ count: Int) { used.store(count, ordering: .relaxed) }
+
+    // The counting side names a link: both sides of a slot count together.
+
+    private func add(_ amount: Int, to cell: Cell, link: Int) {
+        counters.add(amount, to: (link &>> 1) &* WireMonitor.stride &+ cell.rawValue)
     }
 
     private func value(_ cell: Cell, slot: Int) -> Int {
         counters.value(slot * WireMonitor.stride + cell.rawValue)
     }
 
-    func countRun(slot: Int, frames: Int, bytes: Int) {
-        add(frames, to: .frames, slot: slot)
-        add(bytes, to: .bytes, slot: slot)
-        add(1, to: .runs, slot: slot)
+    func countRun(link: Int, frames: Int, bytes: Int) {
+        add(frames, to: .frames, link: link)
+        add(bytes, to: .bytes, link: link)
+        add(1, to: .runs, link: link)
     }
 
-    func countPong(slot: Int) { add(1, to: .pongs, slot: slot) }
-    func countOpened(slot: Int) { add(1, to: .opened, slot: slot) }
+    func countPong(link: Int) { add(1, to: .pongs, link: link) }
+    func countOpened(link: Int) { add(1, to: .opened, link: link) }
 
-    func countEnd(_ end: ConnectionEnd, slot: Int) {
-        counters.add(1, to: slot * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
+    func countEnd(_ end: ConnectionEnd, link: Int) {
+        counters.add(1, to: (link >> 1) * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
     }
 
-    func set(_ state: ConnectionState, slot: Int) {
-        counters.set(Int(state.rawValue), at: slot * WireMonitor.stride)
+    /// Counts what a slot did.
+    func count(_ report: SlotReport, slot: Int) {
+        let cell: Cell? =
+            switch report {
+            case .probed: .probes
+            case .handoverBegan: .handoversBegun
+            case .handedOver(.rollover, _): .rollovers
+            case .handedOver(.serverShutdown, _): .shutdownHandovers
+            case .handedOver(.move, _): .moves
+            case .handoverFailed: .handoversFailed
+            case .promoted: .promotions
+            case .suspect: .suspects
+            case .resubscribed: .resubscriptions
+            case .revived: .revivals
+            case .refusedForGood: .refusedStreams
+            default: nil
+            }
+        guard let cell else { return }
+        counters.add(1, to: slot * WireMonitor.stride + cell.rawValue)
+    }
+
+    func set(_ state: ConnectionState, sockets: Int, slot: Int) {
+        counters.set(Int(state.rawValue), at: slot * WireMonitor.stride + Cell.state.rawValue)
+        counters.set(sockets, at: slot * WireMonitor.stride + Cell.sockets.rawValue)
     }
 
     func notice(_ level: WireNotice.Level, slot: Int, _ text: String) {
         notices.send(WireNotice(time: ck_realtime_nanos(), level: level, slot: slot, text: text))
     }
+
+    func notice(_ level: WireNotice.Level, link: Int, _ text: String) { notice(level, slot: link >> 1, text) }
 
     /// Messages received on a slot.
     public func frameCount(ofSlot slot: Int) -> Int { value(.frames, slot: slot) }
@@ -158,10 +196,48 @@ public final class WireMonitor: Sendable {
     public func endCount(_ end: ConnectionEnd, ofSlot slot: Int) -> Int {
         counters.value(slot * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
     }
+    /// Connections of a slot that are being opened, are open, or are being closed.
+    public func socketCount(ofSlot slot: Int) -> Int { value(.sockets, slot: slot) }
+    /// What a slot has done so far.
+    public func activity(ofSlot slot: Int) -> SlotActivity {
+        SlotActivity(
+            probes: value(.probes, slot: slot), handoversBegun: value(.handoversBegun, slot: slot),
+            handoversFailed: value(.handoversFailed, slot: slot), rollovers: value(.rollovers, slot: slot),
+            shutdownHandovers: value(.shutdownHandovers, slot: slot), moves: value(.moves, slot: slot),
+            promotions: value(.promotions, slot: slot), suspects: value(.suspects, slot: slot),
+            resubscriptions: value(.resubscriptions, slot: slot), revivals: value(.revivals, slot: slot),
+            refusedStreams: value(.refusedStreams, slot: slot))
+    }
     /// The state of a slot.
     public func state(ofSlot slot: Int) -> ConnectionState {
         ConnectionState(rawValue: UInt8(value(.state, slot: slot))) ?? .waiting
     }
     /// Whether every slot has ended for good.
     public var isStopped: Bool { (0..<slotCount).allSatisfy { state(ofSlot: $0) == .stopped } }
+}
+
+/// What a slot has done so far, in numbers.
+public struct SlotActivity: Sendable, Equatable {
+    /// Times that a connection was asked for its subscriptions.
+    public var probes: Int
+    /// Second connections made, for whatever reason.
+    public var handoversBegun: Int
+    /// Of these, given up.
+    public var handoversFailed: Int
+    /// Replacements for age.
+    public var rollovers: Int
+    /// Replacements because the exchange announced an end.
+    public var shutdownHandovers: Int
+    /// Replacements for a stream that stayed silent.
+    public var moves: Int
+    /// Times that the first connection ended while its successor was being made.
+    public var promotions: Int
+    /// Streams that were silent beyond measure.
+    public var suspects: Int
+    /// Streams that were asked for again.
+    public var resubscriptions: Int
+    /// Suspects that delivered again.
+    public var revivals: Int
+    /// Streams that the exchange refuses.
+    public var refusedStreams: Int
 }

@@ -52,6 +52,6 @@ extension WireStage {
     /// Our close frame, once.
     private mutating func sayClose(_ slot: Int, _ payload: [UInt8]) {
         guard connections[slot].phase == .open else { return }
-        send(slot, .close, payload, now: ck_monotonic_nanos())
+        send(slot, .close, payload)
     }
 }

@@ -5,10 +5,8 @@ import Rings
 extension WireStage {
     mutating func begin(_ slot: Int, now: Int64) {
         let connection = connections + slot
-        connection.pointee.generation &+= 1
         connection.pointee.phase = .resolving
         connection.pointee.deadline = now + connection.pointee.plan.limits.openNanos
-        monitor.set(.opening, slot: slot)
         let endpoint = connection.pointee.plan.endpoint
         let network = connection.pointee.plan.network
         let proxy = network.proxy.proxy(for: endpoint)
@@ -24,11 +22,11 @@ extension WireStage {
     private func hostsInUse(besides slot: Int) -> [HostAddress] {
         let (market, shard) = (connections[slot].plan.market, connections[slot].plan.shard)
         var hosts: [HostAddress] = []
-        for other in 0..<connectionCount where other != slot {
+        for other in 0..<machines.count * LinkIndex.sides where other != slot {
             let plan = connections[other].plan
             guard plan.shard == shard, plan.market == market else { continue }
             switch connections[other].phase {
-            case .waiting, .stopped: continue
+            case .none: continue
             default: hosts += connections[other].dialing.hostsInUse
             }
         }
@@ -182,7 +180,7 @@ extension WireStage {
             network.receiveBufferBytes > 0 || network.busyPollNanos > 0
         else { return }
         connections[slot].dialing.hasSaidShortcomings = true
-        for text in network.shortcomings(of: fd) { monitor.notice(.warning, slot: slot, text) }
+        for text in network.shortcomings(of: fd) { monitor.notice(.warning, link: slot, text) }
     }
 
     /// What the reactor says of a connection's socket, or of one candidate's.
@@ -247,8 +245,7 @@ extension WireStage {
                 case .incomplete: continue
                 case .open: startTLS(slot)
                 case .refused(_, let retryAfter, let text):
-                    end(slot, .proxy, "\(place) \(text)", level: .error)
-                    delayNext(slot, seconds: retryAfter ?? 0)
+                    end(slot, .proxy, "\(place) \(text)", level: .error, retryAfterSeconds: retryAfter)
                 }
             case .nothing: return
             case .ended:
@@ -376,21 +373,8 @@ extension WireStage {
         end(
             slot, .upgrade,
             "\(endpoint)\(connections[slot].plan.target)\(peerText(slot)) refused the upgrade:"
-                + " \(reason)\(DialCauses.upgradeHint(status))", level: .error)
-        let isLasting = [401, 403, 404, 418, 451].contains(status)
-        delayNext(
-            slot,
-            seconds: max(
-                retryAfter ?? 0,
-                isLasting ? Int(connections[slot].plan.limits.refusedNanos / 1_000_000_000) : 0))
-    }
-
-    /// The next attempt comes no sooner.
-    private mutating func delayNext(_ slot: Int, seconds: Int) {
-        let wait = Int64(min(seconds, 86_400)) * 1_000_000_000
-        guard wait > 0, connections[slot].phase == .waiting else { return }
-        connections[slot].deadline = max(connections[slot].deadline, ck_monotonic_nanos() + wait)
-        monitor.notice(.info, slot: slot, "next attempt in \(wait / 1_000_000_000) s")
+                + " \(reason)\(DialCauses.upgradeHint(status))", level: .error, status: status,
+            retryAfterSeconds: retryAfter)
     }
 
     private mutating func opened(_ slot: Int, firstFrames begin: Int, _ agreement: DeflateAgreement?) {
@@ -414,17 +398,17 @@ extension WireStage {
         connection.pointee.hasWholeFrames = !rest.isEmpty
         connection.pointee.upgradeAnswer = []
         connection.pointee.dialing.succeeded()
-        monitor.countOpened(slot: slot)
-        monitor.set(connection.pointee.plan.controlFrames.isEmpty ? .live : .subscribing, slot: slot)
-        if connection.pointee.plan.controlFrames.isEmpty { connection.pointee.attempts = 0 }
+        monitor.countOpened(link: slot)
         monitor.notice(
-            .info, slot: slot,
+            .info, link: slot,
             "connected to \(connection.pointee.plan.endpoint)\(connection.pointee.plan.target)"
-                + "\(peerText(slot)) (\(connection.pointee.transport?.summary ?? "")), \(connection.pointee.plan.streamCount) streams"
+                + "\(peerText(slot)) (\(connection.pointee.transport?.summary ?? "")), \(connection.pointee.plan.streams.count) streams"
         )
         signal(slot, .opened)
         watch(slot, CK_READ)
-        wakeTimers()
+        machines[slot / LinkIndex.sides].opened(
+            slot % LinkIndex.sides, generation: connection.pointee.generation, now)
+        touch(slot)
         _ = readSlot(slot)
     }
 }

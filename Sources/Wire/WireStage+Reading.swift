@@ -255,14 +255,16 @@ extension WireStage {
                 kind: .frames, frameCount: run.count, tableOffset: table), as: FrameRunHeader.self)
         frames.commit(table &+ run.count &* MemoryLayout<FrameSlice>.size)
         frames.publish()
-        monitor.countRun(slot: slot, frames: run.count, bytes: run.received)
+        monitor.countRun(link: slot, frames: run.count, bytes: run.received)
     }
 
     private mutating func pinged(_ slot: Int, _ payload: [UInt8]) {
         let connection = connections + slot
         guard connection.pointee.plan.pongs == .each else {
             connection.pointee.pong = payload
-            wakeTimers()
+            machines[slot / LinkIndex.sides].pinged(
+                slot % LinkIndex.sides, generation: connection.pointee.generation, ck_monotonic_nanos())
+            touch(slot)
             return
         }
         // A peer that pings and does not read: the latest ping's answer is all that it is owed (RFC 6455, 5.5.3).
@@ -270,8 +272,8 @@ extension WireStage {
         else {
             return
         }
-        send(slot, .pong, payload, now: ck_monotonic_nanos())
-        monitor.countPong(slot: slot)
+        send(slot, .pong, payload)
+        monitor.countPong(link: slot)
     }
 
     /// The peer broke the protocol; what it sent before still counts.

@@ -3,12 +3,11 @@ import Rings
 
 /// Frames of ours.
 extension WireStage {
-    /// One frame of ours; the pace is counted from here.
-    mutating func send(_ slot: Int, _ opcode: ClientFrame.Opcode, _ payload: [UInt8], now: Int64) {
+    /// One frame of ours.
+    mutating func send(_ slot: Int, _ opcode: ClientFrame.Opcode, _ payload: [UInt8]) {
         let connection = connections + slot
         let mask = UInt32(truncatingIfNeeded: random.next())
         ClientFrame.append(opcode, payload: payload, mask: mask, to: &connection.pointee.unsent)
-        connection.pointee.nextFrameTime = now + connection.pointee.plan.limits.frameSpacingNanos
         flush(slot)
     }
 
@@ -40,7 +39,7 @@ extension WireStage {
     mutating func startClose(_ slot: Int, code: UInt16) {
         let connection = connections + slot
         let now = ck_monotonic_nanos()
-        send(slot, .close, ClientFrame.closePayload(code: code), now: now)
+        send(slot, .close, ClientFrame.closePayload(code: code))
         connection.pointee.phase = .closing
         connection.pointee.deadline = now + 500_000_000
         wakeTimers()

@@ -1,98 +1,164 @@
 import CKernel
 import Rings
 
-/// Deadlines, requests and endings of the connections.
+/// The slots' machines: what happens is told to them, what they decide is done here.
 extension WireStage {
-    /// A deadline has passed.
-    mutating func expire(_ slot: Int, now: Int64) {
-        let connection = connections + slot
-        switch connection.pointee.phase {
-        case .waiting: begin(slot, now: now)
-        case .resolving, .connecting, .tunnelling, .handshaking, .upgrading: expireOpening(slot, now: now)
-        case .closing: end(slot, .stopped, "closed without the peer's answer", level: .info)
-        case .open: openTimers(slot, now: now)
-        case .stopped: break
+    /// A machine has been told something: what it wants is done at the end of the cycle.
+    mutating func touch(_ link: Int) {
+        let slot = link / LinkIndex.sides
+        if !touched.contains(slot) { touched.append(slot) }
+    }
+
+    /// Performs what the machines decided in this cycle.
+    mutating func performTouched() -> Int {
+        guard !touched.isEmpty else { return 0 }
+        var work = 0
+        // Performing one slot's actions may touch it again, or another.
+        while let slot = touched.popLast() {
+            perform(slot)
+            work += 1
+        }
+        nextTimer = 0
+        return work
+    }
+
+    private mutating func perform(_ slot: Int) {
+        while !machines[slot].actions.isEmpty {
+            let actions = machines[slot].actions
+            machines[slot].actions.removeAll(keepingCapacity: true)
+            for action in actions { perform(action, slot) }
+        }
+        monitor.set(machines[slot].state, sockets: machines[slot].socketCount, slot: slot)
+    }
+
+    private mutating func perform(_ action: SlotAction, _ slot: Int) {
+        func link(_ side: Int) -> Int { LinkIndex.link(slot: slot, side: side) }
+        switch action {
+        case .open(let side, let generation, let endpoint):
+            let connection = connections + link(side)
+            connection.pointee.generation = generation
+            connection.pointee.plan.endpoint = connection.pointee.plan.endpoints[endpoint]
+            begin(link(side), now: ck_monotonic_nanos())
+        case .send(let side, let request):
+            guard let payload = encode(request, connections[link(side)].plan.language) else { return }
+            send(link(side), .text, payload)
+        case .pong(let side):
+            guard let pong = connections[link(side)].pong else { return }
+            connections[link(side)].pong = nil
+            send(link(side), .pong, pong)
+            monitor.countPong(link: link(side))
+        case .close(let side): startClose(link(side), code: 1000)
+        case .drop(let side, let cause): release(link(side), cause)
+        case .report(let report):
+            monitor.count(report, slot: slot)
+            monitor.notice(report.level, slot: slot, report.description)
         }
     }
 
-    private mutating func openTimers(_ slot: Int, now: Int64) {
-        let connection = connections + slot
-        if now - connection.pointee.lastBytesTime >= connection.pointee.plan.limits.silenceNanos {
-            end(
-                slot, .silence,
-                "no bytes for \(connection.pointee.plan.limits.silenceNanos / 1_000_000_000) s, pings included",
-                level: .warning)
-            return
-        }
-        if let late = connection.pointee.unanswered.first(where: { $0.value <= now }) {
-            end(
-                slot, .request,
-                "request \(late.key) was not answered; likely cause: a frame over the exchange's size limit",
-                level: .error)
-            return
-        }
-        guard now >= connection.pointee.nextFrameTime else { return }
-        if let pong = connection.pointee.pong {
-            connection.pointee.pong = nil
-            send(slot, .pong, pong, now: now)
-            monitor.countPong(slot: slot)
-        } else if connection.pointee.nextControlFrame < connection.pointee.plan.controlFrames.count {
-            let frame = connection.pointee.plan.controlFrames[connection.pointee.nextControlFrame]
-            connection.pointee.nextControlFrame += 1
-            connection.pointee.unanswered[frame.id] =
-                now + connection.pointee.plan.limits.acknowledgementNanos
-            send(slot, .text, frame.payload, now: now)
+    private func encode(_ request: SlotRequest, _ language: (any ControlLanguage)?) -> [UInt8]? {
+        let names = request.streams.map(\.name)
+        return switch request.method {
+        case .subscribe: language?.subscribe(names, id: request.id)
+        case .unsubscribe: language?.unsubscribe(names, id: request.id)
+        case .list: language?.list(id: request.id)
         }
     }
 
-    /// A record without frames: the parser must know where generations begin and end.
-    mutating func signal(_ slot: Int, _ kind: FrameRunKind) {
-        guard let room = frames.reserve(FrameRunHeader.size) else {
-            monitor.notice(
-                .warning, slot: slot, "the frame ring was too full to note that a connection \(kind)")
-            return
+    // MARK: Time
+
+    mutating func runTimers(_ now: Int64) -> Int {
+        var work = 0
+        var next = now + 1_000_000_000
+        for slot in machines.indices {
+            if machines[slot].deadline <= now {
+                tick(slot, now)
+                work += 1
+            }
+            next = min(next, machines[slot].deadline)
+            for link in slot * LinkIndex.sides..<(slot + 1) * LinkIndex.sides {
+                if connections[link].nextDeadline <= now {
+                    expire(link, now)
+                    work += 1
+                }
+                next = min(next, connections[link].nextDeadline)
+            }
         }
-        room.storeBytes(
-            of: FrameRunHeader(
-                connection: UInt32(slot), generation: connections[slot].generation,
-                receivedTime: ck_realtime_nanos(), kind: kind), as: FrameRunHeader.self)
-        frames.commit(FrameRunHeader.size)
+        nextTimer = next
+        return work
     }
 
-    mutating func acknowledge(_ slot: Int, id: Int64) {
-        let connection = connections + slot
-        guard connection.pointee.unanswered.removeValue(forKey: id) != nil else { return }
-        guard connection.pointee.unanswered.isEmpty,
-            connection.pointee.nextControlFrame == connection.pointee.plan.controlFrames.count
-        else { return }
-        connection.pointee.attempts = 0
-        monitor.set(.live, slot: slot)
-        monitor.notice(.info, slot: slot, "all \(connection.pointee.plan.streamCount) streams acknowledged")
+    private mutating func tick(_ slot: Int, _ now: Int64) {
+        for side in 0..<LinkIndex.sides {
+            machines[slot].heard(side, at: connections[LinkIndex.link(slot: slot, side: side)].lastBytesTime)
+        }
+        machines[slot].wallOffset = ck_realtime_nanos() - now
+        machines[slot].tick(now)
+        perform(slot)
     }
 
-    /// The connection is over; the slot waits for its next attempt, or has stopped.
-    mutating func end(_ slot: Int, _ cause: ConnectionEnd, _ text: String, level: WireNotice.Level) {
-        let connection = connections + slot
+    /// Opening or closing took too long.
+    private mutating func expire(_ link: Int, _ now: Int64) {
+        guard connections[link].phase == .closing else { return expireOpening(link, now: now) }
+        end(link, .stopped, "closed without the peer's answer", level: .info)
+    }
+
+    // MARK: Ending
+
+    /// The connection is over, or could not be made: `text` says why.
+    mutating func end(
+        _ link: Int, _ cause: ConnectionEnd, _ text: String, level: WireNotice.Level, status: Int = 0,
+        retryAfterSeconds: Int? = nil
+    ) {
+        monitor.notice(level, link: link, text)
+        let generation = connections[link].generation
+        release(link, cause)
+        machines[link / LinkIndex.sides].ended(
+            link % LinkIndex.sides, generation: generation, cause, status: status,
+            retryAfterNanos: retryAfterSeconds.map { Int64(min($0, 86_400)) * 1_000_000_000 },
+            ck_monotonic_nanos())
+        touch(link)
+    }
+
+    /// Closes the socket and forgets the connection.
+    private mutating func release(_ link: Int, _ cause: ConnectionEnd) {
+        let connection = connections + link
         let wasOpen = connection.pointee.phase == .open || connection.pointee.phase == .closing
         if let fd = connection.pointee.transport?.fd {
             connection.pointee.transport?.shutdown()
             reactor.remove(fd)
         }
-        cancelRace(slot)
+        cancelRace(link)
         connection.pointee.reset()
-        if wasOpen { signal(slot, .closed) }
-        monitor.countEnd(cause, slot: slot)
+        if wasOpen { signal(link, .closed) }
+        monitor.countEnd(cause, link: link)
         wakeTimers()
-        guard reopens, !connection.pointee.plan.opensOnce else {
-            connection.pointee.phase = .stopped
-            monitor.set(.stopped, slot: slot)
-            return
+    }
+
+    // MARK: Telling the parser
+
+    /// A record without frames: the parser must know where generations begin and end.
+    mutating func signal(_ link: Int, _ kind: FrameRunKind) {
+        let header = FrameRunHeader(
+            connection: UInt32(link), generation: connections[link].generation,
+            receivedTime: ck_realtime_nanos(),
+            kind: kind)
+        // In their order, and before any frame that comes later.
+        if !waitingSignals.isEmpty || !put(header) { waitingSignals.append(header) }
+    }
+
+    private mutating func put(_ header: FrameRunHeader) -> Bool {
+        guard let room = frames.reserve(FrameRunHeader.size) else { return false }
+        room.storeBytes(of: header, as: FrameRunHeader.self)
+        frames.commit(FrameRunHeader.size)
+        return true
+    }
+
+    /// Signals that the full ring had no room for. False while it still has none: nothing is read before.
+    mutating func putWaitingSignals() -> Bool {
+        while let header = waitingSignals.first {
+            guard put(header) else { return false }
+            waitingSignals.removeFirst()
         }
-        connection.pointee.phase = .waiting
-        monitor.set(.waiting, slot: slot)
-        let wait = connection.pointee.backoff { random.next(below: $0) }
-        connection.pointee.attempts += 1
-        connection.pointee.deadline = ck_monotonic_nanos() + wait
-        monitor.notice(level, slot: slot, "\(text); next attempt in \(wait / 1_000_000) ms")
+        return true
     }
 }

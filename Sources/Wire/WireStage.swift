@@ -10,14 +10,25 @@ public struct WireStage: ~Copyable, Stage {
     let resolver: ResolverStage.Mailbox
     let waker: Waker
     var reactor: Reactor
+    /// By link: the two sides of each slot.
     let connections: UnsafeMutablePointer<Connection>
-    let connectionCount: Int
+    private let slotCapacity: Int
+    /// By slot.
+    var machines: [SlotMachine] = []
+    private let activity: StreamActivity
+    private let budgets: [AttemptBudget]
+    private let permits = HandoverPermits()
+    private let contexts: [TLSContext]
+    /// Slots whose machines want something done.
+    var touched: [Int] = []
+    /// Records for the parser that the full ring had no room for.
+    var waitingSignals: [FrameRunHeader] = []
     /// Where the run's table is gathered before it is put behind the data.
     let slices: UnsafeMutablePointer<FrameSlice>
     var random = RandomPool()
-    /// Slots that have bytes in memory: the kernel will not announce them.
+    /// Links that have bytes in memory: the kernel will not announce them.
     private var pending: [Int] = []
-    private var nextTimer: Int64 = 0
+    var nextTimer: Int64 = 0
     private var isStopping = false
     /// The frame ring was too full to read on.
     var isBlocked = false
@@ -27,9 +38,12 @@ public struct WireStage: ~Copyable, Stage {
     ///   - contexts: TLS settings by `plan.tls`.
     ///   - frames: must hold at least four messages of the largest size.
     ///   - backend: what it waits with; called on the thread that the stage runs on.
+    ///   - activity: of the lane's streams, written by its parser.
+    ///   - budgets: connection attempts by market, shared by all lanes.
     public init(
         plans: [ConnectionPlan], contexts: [TLSContext], frames: consuming RingProducer, monitor: WireMonitor,
-        commands: CommandQueue<WireCommand>, resolver: ResolverStage.Mailbox, waker: Waker,
+        activity: StreamActivity, budgets: [AttemptBudget], commands: CommandQueue<WireCommand>,
+        resolver: ResolverStage.Mailbox, waker: Waker,
         backend: ReactorBackend = .epoll
     ) {
         self.frames = frames
@@ -38,18 +52,37 @@ public struct WireStage: ~Copyable, Stage {
         self.resolver = resolver
         self.waker = waker
         reactor = Reactor(backend: backend, waker: waker)
-        connections = .allocate(capacity: max(1, plans.count))
-        connectionCount = plans.count
-        for (index, plan) in plans.enumerated() {
-            (connections + index).initialize(
-                to: Connection(plan: plan, context: plan.endpoint.isTLS ? contexts[plan.tls] : nil))
-        }
+        self.activity = activity
+        self.budgets = budgets
+        self.contexts = contexts
+        slotCapacity = monitor.slotCapacity
+        connections = .allocate(capacity: max(1, slotCapacity * LinkIndex.sides))
         slices = .allocate(capacity: WireStage.sliceLimit)
         if let problem = reactor.problem { monitor.notice(.warning, slot: 0, problem) }
+        for plan in plans { addSlot(plan) }
+    }
+
+    private mutating func addSlot(_ plan: ConnectionPlan) {
+        guard machines.count < slotCapacity, plan.slot == machines.count, plan.market < budgets.count else {
+            monitor.notice(
+                .error, slot: 0,
+                "slot \(plan.slot) was not added: there is room for \(slotCapacity); restart with this configuration"
+            )
+            return
+        }
+        for side in 0..<LinkIndex.sides {
+            (connections + LinkIndex.link(slot: plan.slot, side: side)).initialize(
+                to: Connection(plan: plan, context: plan.tls < contexts.count ? contexts[plan.tls] : nil))
+        }
+        machines.append(
+            SlotMachine(
+                plan: plan, activity: activity, budget: budgets[plan.market], permits: permits,
+                random: SlotRandom(seed: random.next())))
+        monitor.setSlotCount(machines.count)
     }
 
     deinit {
-        connections.deinitialize(count: connectionCount)
+        connections.deinitialize(count: machines.count * LinkIndex.sides)
         connections.deallocate()
         slices.deallocate()
     }
@@ -58,6 +91,10 @@ public struct WireStage: ~Copyable, Stage {
     public mutating func doWork() -> Int {
         isBlocked = false
         var work = 0
+        guard waitingSignals.isEmpty || putWaitingSignals() else {
+            isBlocked = true
+            return 0
+        }
         for command in commands.drain() {
             obey(command)
             work += 1
@@ -67,7 +104,9 @@ public struct WireStage: ~Copyable, Stage {
         reactor.clear()
         if !pending.isEmpty { work += readPending() }
         let now = ck_monotonic_nanos()
+        work += performTouched()
         if now >= nextTimer { work += runTimers(now) }
+        work += performTouched()
         frames.publish()
         return work
     }
@@ -86,7 +125,7 @@ public struct WireStage: ~Copyable, Stage {
         case .open, .closing:
             if event.events & UInt32(CK_WRITE) != 0 { flush(slot) }
             if event.events & UInt32(CK_READ | CK_HANGUP) != 0 { return readSlot(slot) }
-        case .waiting, .resolving, .connecting, .stopped: break
+        case .none, .resolving, .connecting: break
         }
         return 1
     }
@@ -115,43 +154,51 @@ public struct WireStage: ~Copyable, Stage {
 
     private mutating func obey(_ command: WireCommand) {
         switch command {
-        case .acknowledged(let slot, let generation, let id):
-            guard isCurrent(slot, generation) else { return }
-            acknowledge(slot, id: id)
-        case .refused(let slot, let generation, let text):
-            guard isCurrent(slot, generation) else { return }
-            end(slot, .request, "the exchange refused a request: \(text)", level: .error)
-        case .serverShutdown(let slot, let generation):
-            guard isCurrent(slot, generation) else { return }
-            end(slot, .serverShutdown, "the exchange announced its shutdown", level: .warning)
-        case .resolved(let slot, let generation, let answer):
-            guard isCurrent(slot, generation) else { return }
-            resolved(slot, answer, now: ck_monotonic_nanos())
-        case .message(let slot, let generation, let isBinary, let payload):
-            guard isCurrent(slot, generation) else { return }
-            sendMessage(slot, isBinary: isBinary, payload)
+        case .acknowledged(let link, let generation, let id):
+            tell(link) { machine, side, now in machine.acknowledged(side, generation: generation, id: id, now)
+            }
+        case .refused(let link, let generation, let id, let text):
+            guard isCurrent(link, generation) else { return }
+            monitor.notice(.error, link: link, "the exchange refused a request: \(text)")
+            tell(link) { machine, side, now in machine.refused(side, generation: generation, id: id, now) }
+        case .listed(let link, let generation, let id, let names):
+            tell(link) { machine, side, now in
+                machine.listed(side, generation: generation, id: id, names: names, now)
+            }
+        case .serverShutdown(let link, let generation):
+            guard isCurrent(link, generation) else { return }
+            monitor.notice(.warning, link: link, "the exchange announced its shutdown")
+            tell(link) { machine, side, now in machine.serverShutdown(side, generation: generation, now) }
+        case .change(let slot, let added, let removed):
+            guard slot < machines.count else { return }
+            for side in 0..<LinkIndex.sides {
+                let connection = connections + LinkIndex.link(slot: slot, side: side)
+                connection.pointee.plan.streams.removeAll { removed.contains($0.id) }
+                connection.pointee.plan.streams += added
+            }
+            tell(slot * LinkIndex.sides) { machine, _, now in machine.change(add: added, remove: removed, now)
+            }
+        case .addSlot(let plan): addSlot(plan)
+        case .resolved(let link, let generation, let answer):
+            guard isCurrent(link, generation) else { return }
+            resolved(link, answer, now: ck_monotonic_nanos())
+        case .message(let link, let generation, let isBinary, let payload):
+            guard isCurrent(link, generation) else { return }
+            sendMessage(link, isBinary: isBinary, payload)
         case .stop: stopAll()
         }
         nextTimer = 0
     }
 
-    private func isCurrent(_ slot: Int, _ generation: UInt32) -> Bool {
-        slot < connectionCount && connections[slot].generation == generation
+    private func isCurrent(_ link: Int, _ generation: UInt32) -> Bool {
+        link < machines.count * LinkIndex.sides && connections[link].generation == generation
     }
 
-    private mutating func runTimers(_ now: Int64) -> Int {
-        var work = 0
-        var next = now + 1_000_000_000
-        for slot in 0..<connectionCount {
-            let connection = connections + slot
-            if connection.pointee.nextDeadline <= now {
-                expire(slot, now: now)
-                work += 1
-            }
-            next = min(next, connection.pointee.nextDeadline)
-        }
-        nextTimer = next
-        return work
+    private mutating func tell(_ link: Int, _ what: (inout SlotMachine, Int, Int64) -> Void) {
+        let slot = link / LinkIndex.sides
+        guard slot < machines.count else { return }
+        what(&machines[slot], link % LinkIndex.sides, ck_monotonic_nanos())
+        touch(link)
     }
 
     /// Something changed that the timers depend on.
@@ -159,24 +206,13 @@ public struct WireStage: ~Copyable, Stage {
 
     private mutating func stopAll() {
         isStopping = true
-        for slot in 0..<connectionCount {
-            switch connections[slot].phase {
-            case .open: startClose(slot, code: 1000)
-            case .closing, .stopped: break
-            default: end(slot, .stopped, "stopped", level: .info)
-            }
+        for slot in machines.indices {
+            tell(slot * LinkIndex.sides) { machine, _, now in machine.stop(now) }
         }
     }
 
-    /// Whether a slot that ends should be opened again.
-    var reopens: Bool { !isStopping }
-
     /// Whether all connections have ended after a stop.
-    public var isStopped: Bool {
-        guard isStopping else { return false }
-        for slot in 0..<connectionCount where connections[slot].phase != .stopped { return false }
-        return true
-    }
+    public var isStopped: Bool { isStopping && machines.allSatisfy(\.isStopped) }
 
     // MARK: Stage
 

@@ -29,8 +29,7 @@ final class EchoConnection {
     ) throws(RingError) {
         self.echoes = echoes
         var plan = ConnectionPlan(
-            slot: 0, market: 0, endpoint: settings.endpoint, target: target, controlFrames: [], streamCount: 0
-        )
+            slot: 0, market: 0, endpoint: settings.endpoint, target: target)
         plan.limits.messageBytes = ConnectionSettings.messageBytes
         plan.deflate = settings.deflate
         plan.pongs = .each
@@ -47,7 +46,9 @@ final class EchoConnection {
         frames = consumer
         stage = WireStage(
             plans: [plan], contexts: settings.context.map { [$0] } ?? [], frames: producer, monitor: monitor,
-            commands: commands, resolver: resolver, waker: waker)
+            activity: StreamActivity(capacity: 1),
+            budgets: [AttemptBudget(perWindow: 1, windowNanos: 1_000_000_000)], commands: commands,
+            resolver: resolver, waker: waker)
     }
 
     /// Whether the connection has ended, or could not be made.

@@ -141,7 +141,7 @@ private final class ParserBench {
         let texts = bench.commands.drain().map { command in
             switch command {
             case .acknowledged(let slot, let generation, let id): "ack \(slot) \(generation) \(id)"
-            case .refused(_, let generation, let text): "refused \(generation) \(text)"
+            case .refused(_, let generation, _, let text): "refused \(generation) \(text)"
             case .serverShutdown(let slot, let generation): "shutdown \(slot) \(generation)"
             default: "other"
             }

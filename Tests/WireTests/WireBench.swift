@@ -11,10 +11,22 @@ enum Record: Equatable {
     case frame([UInt8], generation: UInt32)
 }
 
+/// `+1 a,b`, `-2 a`, `?3`.
+struct TestLanguage: ControlLanguage {
+    func subscribe(_ names: [String], id: Int64) -> [UInt8] {
+        Array("+\(id) \(names.joined(separator: ","))".utf8)
+    }
+    func unsubscribe(_ names: [String], id: Int64) -> [UInt8] {
+        Array("-\(id) \(names.joined(separator: ","))".utf8)
+    }
+    func list(id: Int64) -> [UInt8]? { Array("?\(id)".utf8) }
+}
+
 /// An I/O stage with one slot and its resolver, moved on by hand together with a server.
 final class WireBench {
     let server: ScriptedServer
     let monitor = WireMonitor(slotCount: 1)
+    let activity = StreamActivity(capacity: 16)
     let commands: CommandQueue<WireCommand>
     let ring: RingStorage
     var stage: WireStage
@@ -29,13 +41,15 @@ final class WireBench {
 
     init(
         server: ScriptedServer, host: String = "localhost", isTLS: Bool = false, context: TLSContext? = nil,
-        controlFrames: [ControlFrame] = [], ringBytes: Int = 1 << 22,
+        streams: [String] = [], ringBytes: Int = 1 << 22,
         limits: (inout ConnectionLimits) -> Void = { _ in }
     ) throws {
         self.server = server
         var plan = ConnectionPlan(
             slot: 0, market: 0, endpoint: try Endpoint("\(isTLS ? "wss" : "ws")://\(host):\(server.port)"),
-            target: "/stream", controlFrames: controlFrames, streamCount: 1)
+            target: "/stream",
+            streams: streams.enumerated().map { SlotStream(id: UInt32($0.offset), name: $0.element) },
+            language: TestLanguage())
         plan.limits.backoffFirstNanos = 2_000_000
         limits(&plan.limits)
         let waker = try Waker()
@@ -46,6 +60,7 @@ final class WireBench {
         guard let producer = producerBox.take() else { throw TestFailure(description: "taken twice") }
         stage = WireStage(
             plans: [plan], contexts: context.map { [$0] } ?? [], frames: producer, monitor: monitor,
+            activity: activity, budgets: [AttemptBudget(perWindow: 300, windowNanos: 300_000_000_000)],
             commands: commands, resolver: mailbox, waker: waker, backend: OnBothBackends.current)
         guard stage.reactor.backend == OnBothBackends.current else {
             throw TestFailure(description: stage.reactor.problem ?? "another backend")

@@ -123,8 +123,8 @@ struct Certificates: ~Copyable {
     }
 
     @Test func requestsArePacedMaskedAndAcknowledged() throws {
-        let requests = (1...3).map { ControlFrame(id: Int64($0), payload: Array("request \($0)".utf8)) }
-        let bench = try WireBench(server: try ScriptedServer(), controlFrames: requests) {
+        let bench = try WireBench(server: try ScriptedServer(), streams: ["a", "b", "c"]) {
+            $0.namesPerRequest = 1
             $0.frameSpacingNanos = 30_000_000
         }
         var times: [Int64] = []
@@ -132,7 +132,10 @@ struct Certificates: ~Copyable {
             while times.count < bench.server.received.count { times.append(ck_monotonic_nanos()) }
             return times.count == 3
         }
-        #expect(bench.server.received.map(\.payload) == requests.map(\.payload))
+        #expect(
+            bench.server.received.map { String(decoding: $0.payload, as: UTF8.self) } == [
+                "+1 a", "+2 b", "+3 c",
+            ])
         #expect(bench.server.allMasked)
         for (first, second) in zip(times, times.dropFirst()) { #expect(second - first > 20_000_000) }
         #expect(bench.monitor.state(ofSlot: 0) == .subscribing)
@@ -145,7 +148,7 @@ struct Certificates: ~Copyable {
 
     @Test func aRequestWithoutAnswerEndsTheConnection() throws {
         let bench = try WireBench(
-            server: try ScriptedServer(), controlFrames: [ControlFrame(id: 1, payload: [65])]
+            server: try ScriptedServer(), streams: ["a"]
         ) { $0.acknowledgementNanos = 20_000_000 }
         try bench.turn { bench.monitor.endCount(.request, ofSlot: 0) == 1 }
         #expect(bench.noticed("request 1 was not answered"))
@@ -256,21 +259,5 @@ struct Certificates: ~Copyable {
         // What was sent before the close still counts.
         #expect(bench.messages == [[65]])
         #expect(bench.monitor.isStopped)
-    }
-
-    @Test func backoffGrowsToItsCapAndKeepsItsJitter() throws {
-        var connection = Connection(
-            plan: ConnectionPlan(
-                slot: 0, market: 0, endpoint: try Endpoint("ws://h"), target: "/", controlFrames: [],
-                streamCount: 0),
-            context: nil)
-        let limits = connection.plan.limits
-        for attempts in 0..<60 {
-            connection.attempts = attempts
-            let longest = min(
-                limits.backoffLastNanos, limits.backoffFirstNanos << Int64(min(attempts, 20)))
-            #expect(connection.backoff { _ in 0 } == longest / 2)
-            #expect(connection.backoff { $0 - 1 } == longest)
-        }
     }
 }

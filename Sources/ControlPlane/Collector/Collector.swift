@@ -26,6 +26,7 @@ public final class Collector: Sendable {
     private let contexts: [TLSContext]
     /// What the I/O threads wait with, and why that is not what was asked for.
     private let backend: (choice: ReactorBackend, problem: String?)
+    private let budgets: [AttemptBudget]
     private let resolverControl: StageControl
     private let resolver: ResolverStage.Mailbox
     private let running = RunningThreads()
@@ -48,6 +49,12 @@ public final class Collector: Sendable {
                 certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify,
                 minimum: $0.tls.minimum)
         }
+        // The exchange counts the attempts of one address; every lane of a market draws on the same budget.
+        let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
+        budgets = adapters.map {
+            AttemptBudget(
+                perWindow: $0.limits.attemptsPerWindow, windowNanos: $0.limits.attemptWindowNanos)
+        }
         resolverControl = try StageControl(name: "resolve")
         resolver = ResolverStage.Mailbox(waker: resolverControl.waker)
         ledger = PublishLedger(markets: configuration.exchanges.count)
@@ -56,7 +63,6 @@ public final class Collector: Sendable {
         runID = run
         startTime = ck_realtime_nanos()
 
-        let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
         plan = try configuration.plan()
         var lanes: [Lane] = []
         for (index, plan) in plan.lanes.enumerated() {
@@ -165,7 +171,7 @@ public final class Collector: Sendable {
 
     private func makeWire(_ index: Int, _ waker: Waker) -> WireStage {
         lanes[index].makeWire(
-            contexts: contexts, resolver: resolver, waker: waker, backend: backend.choice)
+            contexts: contexts, budgets: budgets, resolver: resolver, waker: waker, backend: backend.choice)
     }
 
     private func makeBatch(_ waker: Waker) -> BatchStage {

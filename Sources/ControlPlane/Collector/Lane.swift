@@ -11,6 +11,7 @@ struct Lane {
     let instruments: InstrumentTable
     let wireMonitor: WireMonitor
     let counters: ParserCounters
+    let activity: StreamActivity
     let commands: CommandQueue<WireCommand>
     let gapNotices = CommandQueue<GapNotice>(capacity: 1_024)
     let frameProducer: RingProducerBox
@@ -21,6 +22,11 @@ struct Lane {
     let eventRing: RingStorage
     private let exchanges: [any ExchangeAdapter]
 
+    /// Streams that a lane may come to have while it runs; memory is touched only as they are used.
+    static let streamCapacity = 65_536
+    /// Slots that may be added while it runs.
+    static let spareSlots = 64
+
     init(
         index: Int, configuration: Configuration, adapters: [any ExchangeAdapter], plan: FleetPlan.Lane,
         threads: ThreadPlan
@@ -28,8 +34,9 @@ struct Lane {
         exchanges = adapters
         streams = plan.streams
         plans = plan.slots
+        activity = StreamActivity(capacity: Lane.streamCapacity)
         instruments = InstrumentTable(exchanges: configuration.exchanges.map(\.exchange))
-        wireMonitor = WireMonitor(slotCount: plans.count)
+        wireMonitor = WireMonitor(slotCount: plans.count, slotCapacity: plans.count + Lane.spareSlots)
         counters = ParserCounters(marketCount: configuration.exchanges.count)
         commands = CommandQueue(capacity: 65_536, waker: threads.wire[index].waker)
 
@@ -49,12 +56,14 @@ struct Lane {
 
     /// The lane's I/O stage; called once, on its thread.
     func makeWire(
-        contexts: [TLSContext], resolver: ResolverStage.Mailbox, waker: Waker, backend: ReactorBackend
+        contexts: [TLSContext], budgets: [AttemptBudget], resolver: ResolverStage.Mailbox, waker: Waker,
+        backend: ReactorBackend
     ) -> WireStage {
         guard let producer = frameProducer.take() else { preconditionFailure("the I/O stage was made twice") }
         return WireStage(
-            plans: plans, contexts: contexts, frames: producer, monitor: wireMonitor, commands: commands,
-            resolver: resolver, waker: waker, backend: backend)
+            plans: plans, contexts: contexts, frames: producer, monitor: wireMonitor,
+            activity: activity, budgets: budgets, commands: commands, resolver: resolver, waker: waker,
+            backend: backend)
     }
 
     /// The lane's parser stage; called once, on its thread.
@@ -70,6 +79,7 @@ struct Lane {
             events: EventWriter(
                 producer: producer, counters: counters, instrumentCapacity: instruments.capacity,
                 gapNotices: gapNotices),
-            decoders: decoders, markets: plans.map(\.market), commands: commands, waker: waker)
+            decoders: decoders, markets: plans.flatMap { [$0.market, $0.market] }, commands: commands,
+            waker: waker)
     }
 }

@@ -44,7 +44,7 @@ public struct ConfigurationSummary {
             entry(
                 "connections",
                 "\(slots.count)\(exchange.legs > 1 ? ", \(exchange.legs) for each stream" : ""), at most"
-                    + " \(slots.map(\.streamCount).max() ?? 0) streams each; `plan` shows more")
+                    + " \(slots.map(\.streams.count).max() ?? 0) streams each; `plan` shows more")
         }
         if !exchange.endpoints.contains(where: \.isTLS) {
             entry("TLS", "none")

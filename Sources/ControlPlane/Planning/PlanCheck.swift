@@ -32,7 +32,7 @@ enum PlanCheck {
             let limits = market.limits
             guard sockets > 0, limits.rolloverAfterNanos > 0 else { continue }
             let requests =
-                plan.lanes.flatMap(\.slots).filter { $0.market == index }.map(\.controlFrames.count).max()
+                plan.lanes.flatMap(\.slots).filter { $0.market == index }.map(PlanCost.requests).max()
                 ?? 0
             let earliest = max(1, limits.rolloverAfterNanos - limits.rolloverJitterNanos)
             let paced = Int64(max(0, requests - 1)) * limits.frameSpacingNanos

@@ -45,7 +45,7 @@ public struct PlanCost: Sendable, Equatable {
                     costs.append(Slot(requests: 0, attemptNanos: 0, liveNanos: 0))
                     continue
                 }
-                let requests = slot.controlFrames.count
+                let requests = PlanCost.requests(slot)
                 let wait = Int64(sockets / attemptsPerWindow) * attemptWindowNanos
                 let paced = Int64(max(0, requests - 1)) * slot.limits.frameSpacingNanos
                 costs.append(Slot(requests: requests, attemptNanos: wait, liveNanos: wait + paced))
@@ -73,5 +73,12 @@ public struct PlanCost: Sendable, Equatable {
     static func spread(_ limits: ConnectionLimits) -> Int64 {
         guard let window = limits.rolloverWindow, window.length > 0 else { return limits.rolloverJitterNanos }
         return Int64(window.length) * 1_000_000_000
+    }
+
+    /// Requests that a slot's streams take.
+    static func requests(_ slot: ConnectionPlan) -> Int {
+        guard let language = slot.language else { return 0 }
+        return RequestPacking.requests(slot.streams.map(\.name), language: language, limits: slot.limits)
+            .count
     }
 }

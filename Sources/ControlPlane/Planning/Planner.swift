@@ -201,16 +201,12 @@ public struct Planner {
             for index in shards[lane].indices where shards[lane][index].isChanged {
                 let shard = shards[lane][index]
                 let market = markets[shard.market]
-                let frames = RequestPacking.subscribe(
-                    shard.streams.map(\.name), language: market.language, limits: market.limits)
                 if shard.slots.isEmpty {
                     for leg in 0..<market.legs { addSlot(lane: lane, shard: index, leg: leg) }
                     lanes[lane].shardCount = index + 1
                 }
                 for slot in shards[lane][index].slots {
                     lanes[lane].slots[slot].streams = shard.streams
-                    lanes[lane].slots[slot].streamCount = shard.streams.count
-                    lanes[lane].slots[slot].controlFrames = frames
                 }
             }
         }
@@ -221,13 +217,10 @@ public struct Planner {
         let endpoints = market.endpoints(ofLeg: leg)
         let slot = lanes[lane].slots.count
         var plan = ConnectionPlan(
-            slot: slot, market: shards[lane][shard].market, endpoint: endpoints[0],
-            target: shards[lane][shard].target, tls: shards[lane][shard].market, controlFrames: [],
-            streamCount: 0, limits: market.limits)
-        plan.shard = shard
-        plan.leg = leg
-        plan.endpoints = endpoints
-        plan.language = market.language
+            slot: slot, shard: shard, leg: leg, market: shards[lane][shard].market, endpoint: endpoints[0],
+            endpoints: endpoints, target: shards[lane][shard].target, tls: shards[lane][shard].market,
+            language: market.language, limits: market.limits)
+        plan.legs = market.legs
         plan.network = market.network
         lanes[lane].slots.append(plan)
         shards[lane][shard].slots.append(slot)

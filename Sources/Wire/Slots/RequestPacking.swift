@@ -1,22 +1,18 @@
-import Wire
-
 /// Puts names of streams into as few requests as the exchange's limits allow.
 public enum RequestPacking {
-    /// Requests for all `names` in their order: at most `namesPerRequest` names and `requestBytes` bytes each, ids from
-    /// 1. A name that is too long by itself stands in a request of its own; see ``isTooLong(_:language:limits:)``.
-    public static func subscribe(
+    /// The requests that all `names` take in their order: at most `namesPerRequest` names and `requestBytes` bytes each. A
+    /// name that is too long by itself stands in a request of its own; see ``isTooLong(_:language:limits:)``.
+    public static func requests(
         _ names: [String], language: any ControlLanguage, limits: ConnectionLimits
-    ) -> [ControlFrame] {
-        var frames: [ControlFrame] = []
+    ) -> [ArraySlice<String>] {
         var rest = names[...]
+        var requests: [ArraySlice<String>] = []
         while !rest.isEmpty {
             let count = fitting(rest, language: language, limits: limits)
-            let id = Int64(frames.count + 1)
-            frames.append(
-                ControlFrame(id: id, payload: language.subscribe(Array(rest.prefix(count)), id: id)))
+            requests.append(rest.prefix(count))
             rest = rest.dropFirst(count)
         }
-        return frames
+        return requests
     }
 
     /// Whether no request can ask for a stream of this name.
@@ -28,7 +24,7 @@ public enum RequestPacking {
 
     /// How many of the first names one request can hold, at least 1: by bisection, because only the language knows
     /// how long a request is.
-    private static func fitting(
+    static func fitting(
         _ names: ArraySlice<String>, language: any ControlLanguage, limits: ConnectionLimits
     ) -> Int {
         var least = 1

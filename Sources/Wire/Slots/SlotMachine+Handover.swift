@@ -1,0 +1,119 @@
+/// Replacing a connection that still works: the new one delivers before the old one goes.
+extension SlotMachine {
+    /// How often the streams of a successor are looked at, ns.
+    private static let checkNanos: Int64 = 20_000_000
+    /// A stream that brought nothing on either connection for so long after its acknowledgement is quiet, ns.
+    private static let settleNanos: Int64 = 1_000_000_000
+    /// For the successor to deliver what the primary delivers, once all is acknowledged, ns.
+    private static let deliverNanos: Int64 = 60_000_000_000
+
+    mutating func advanceHandover(_ now: Int64) {
+        if let current = handover { watch(current, now) } else { beginHandover(now) }
+    }
+
+    private var wantedHandover: HandoverReason? {
+        guard let primary, links[primary].phase == .open else { return nil }
+        if isShutdownAnnounced { return .serverShutdown }
+        return isMoveWanted ? .move : nil
+    }
+
+    private mutating func beginHandover(_ now: Int64) {
+        guard let primary, links[primary].phase == .open, now >= handoverRetryAt else { return }
+        guard let reason = wantedHandover ?? (now >= links[primary].retireAt ? .rollover : nil) else {
+            return
+        }
+        let side = 1 - primary
+        guard links[side].phase == .none else {
+            handoverRetryAt = now + 100_000_000
+            return
+        }
+        // An announced end does not wait for its turn.
+        let needsPermit = reason != .serverShutdown
+        guard !needsPermit || permits.take(shard) else {
+            handoverRetryAt = now + 1_000_000_000 + random.next(below: 1_000_000_000)
+            return
+        }
+        // A new place for a stream that this one will not serve; the preferred one for a planned replacement.
+        nextEndpoint =
+            reason == .rollover
+            ? 0 : reason == .move ? (links[primary].endpoint + 1) % endpointCount : nextEndpoint
+        guard open(side, now) else {
+            if needsPermit { permits.release(shard) }
+            handoverRetryAt = max(nextAttempt, now + 100_000_000)
+            return
+        }
+        let requests = Int64(
+            streams.count / max(1, min(limits.namesPerRequest, limits.requestBytes / 24)) + 1)
+        handover = Handover(
+            reason: reason, beganAt: now,
+            deadline: now + limits.openNanos + requests * limits.frameSpacingNanos
+                + limits.acknowledgementNanos
+                + SlotMachine.deliverNanos, hasPermit: needsPermit, nextCheck: now)
+        report(.handoverBegan(reason))
+    }
+
+    private mutating func watch(_ current: Handover, _ now: Int64) {
+        guard let primary else { return }
+        let side = 1 - primary
+        if now >= current.deadline {
+            report(.handoverFailed(current.reason))
+            drop(side, .request)
+            endHandover()
+            failedHandovers += 1
+            nextEndpoint = (nextEndpoint + 1) % endpointCount
+            handoverRetryAt = now + retryWait()
+            return
+        }
+        guard links[side].phase == .open, links[side].isSubscribed, now >= current.nextCheck else { return }
+        guard delivers(side, insteadOf: primary, now) else {
+            handover?.nextCheck = now + SlotMachine.checkNanos
+            return
+        }
+        close(primary)
+        self.primary = side
+        isShutdownAnnounced = false
+        isMoveWanted = false
+        failedHandovers = 0
+        attempts = 0
+        endHandover()
+        nextWatch = now
+        report(.handedOver(current.reason, nanos: now - current.beganAt))
+    }
+
+    /// A minute at first, then longer, so that a stream which only the old connection serves does not keep the slot
+    /// turning.
+    private func retryWait() -> Int64 { 60_000_000_000 << Int64(min(failedHandovers, 6)) }
+
+    /// Whether the successor has brought each stream, or the stream has been quiet on both since it was asked for.
+    private func delivers(_ side: Int, insteadOf primary: Int, _ now: Int64) -> Bool {
+        for state in streams where !state.isRefused {
+            let acknowledged = state.acknowledged[side]
+            guard acknowledged > 0 else { return false }
+            let new = activity.read(stream: state.stream.id, member: leg * 2 + side)
+            if new.generation == links[side].generation { continue }
+            guard now - acknowledged >= SlotMachine.settleNanos else { return false }
+            let old = activity.read(stream: state.stream.id, member: leg * 2 + primary)
+            if old.generation == links[primary].generation, old.last > acknowledged { return false }
+        }
+        return true
+    }
+
+    /// Nothing is handed over any more.
+    @discardableResult mutating func endHandover() -> Handover? {
+        guard let ended = handover else { return nil }
+        if ended.hasPermit { permits.release(shard) }
+        handover = nil
+        return ended
+    }
+
+    func nextHandoverTime() -> Int64 {
+        guard let primary, links[primary].phase == .open else { return Int64.max }
+        guard let current = handover else {
+            let due = wantedHandover == nil ? links[primary].retireAt : 0
+            return due == Int64.max ? due : max(due, handoverRetryAt)
+        }
+        let side = 1 - primary
+        return links[side].phase == .open && links[side].isSubscribed
+            ? min(current.nextCheck, current.deadline) : current.deadline
+    }
+}

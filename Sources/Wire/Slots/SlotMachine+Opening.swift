@@ -1,0 +1,139 @@
+/// Opening, failing, backing off.
+extension SlotMachine {
+    /// Opens the primary where there is none and its time has come.
+    mutating func openIfDue(_ now: Int64) {
+        guard primary == nil, now >= nextAttempt else { return }
+        guard let side = freeSide() else { return }
+        if open(side, now) { primary = side }
+    }
+
+    /// A side without a connection; nil while both still close.
+    func freeSide() -> Int? { (0..<2).first { links[$0].phase == .none } }
+
+    /// False where the budget or the endpoints have to be waited for; ``nextAttempt`` is then set.
+    mutating func open(_ side: Int, _ now: Int64) -> Bool {
+        guard let endpoint = usableEndpoint(now) else {
+            nextAttempt = endpointBlockedUntil.min() ?? now
+            report(.waiting(nanos: nextAttempt - now))
+            return false
+        }
+        if let later = budget.take(now) {
+            // Who waits for the same window must not come back at the same moment.
+            nextAttempt = later + random.next(below: min(max(later - now, 1), 1_000_000_000))
+            if nextAttempt - now >= 1_000_000_000 { report(.outOfBudget(nanos: nextAttempt - now)) }
+            return false
+        }
+        generation &+= 1
+        clear(side)
+        links[side].phase = .opening
+        links[side].generation = generation
+        links[side].endpoint = endpoint
+        nextEndpoint = endpoint
+        actions.append(.open(side: side, generation: generation, endpoint: endpoint))
+        return true
+    }
+
+    private func usableEndpoint(_ now: Int64) -> Int? {
+        for step in 0..<endpointCount {
+            let index = (nextEndpoint + step) % endpointCount
+            if now >= endpointBlockedUntil[index] { return index }
+        }
+        return nil
+    }
+
+    /// The connection is gone.
+    mutating func fail(_ side: Int, _ now: Int64) {
+        let link = links[side]
+        clear(side)
+        guard link.phase != .closing else { return }
+        guard !isStopping else { return }
+        if isOneShot {
+            stop(now)
+            return
+        }
+        let wasOpen = link.phase == .open
+        if !wasOpen { nextEndpoint = (link.endpoint + 1) % endpointCount }
+        attempts = wasOpen && now - link.openedAt >= SlotMachine.stableNanos ? 0 : attempts + 1
+        let wait = backoff()
+        guard side == primary else {
+            handoverRetryAt = now + max(wait, 1_000_000_000)
+            if let reason = endHandover()?.reason, reason != .serverShutdown { failedHandovers += 1 }
+            return
+        }
+        isShutdownAnnounced = false
+        isMoveWanted = false
+        let other = 1 - side
+        if handover != nil, links[other].phase == .open || links[other].phase == .opening {
+            primary = other
+            endHandover()
+            report(.promoted)
+            return
+        }
+        primary = nil
+        nextAttempt = now + wait
+        nextWatch = Int64.max
+        report(.waiting(nanos: wait))
+    }
+
+    /// The first attempt after a connection that held comes at once; then the wait doubles up to its limit, drawn at
+    /// random from its upper half.
+    private mutating func backoff() -> Int64 {
+        guard attempts > 0 else { return random.next(below: 20_000_000) }
+        var wait = limits.backoffFirstNanos
+        for _ in 0..<min(attempts - 1, 40) where wait < limits.backoffLastNanos { wait *= 2 }
+        wait = min(wait, limits.backoffLastNanos)
+        return wait / 2 + random.next(below: wait / 2 + 1)
+    }
+
+    /// What a refused upgrade says about further attempts.
+    mutating func note(status: Int, retryAfterNanos: Int64?, endpoint: Int, _ now: Int64) {
+        let day: Int64 = 86_400_000_000_000
+        let asked = min(max(retryAfterNanos ?? 0, 0), day)
+        switch status {
+        // The address as a whole has asked too often; 418 is a ban.
+        case 429, 418:
+            budget.block(
+                until: now + max(asked, status == 418 ? limits.refusedNanos : limits.backoffLastNanos))
+        case 401, 403, 404, 451: endpointBlockedUntil[endpoint] = now + max(asked, limits.refusedNanos)
+        default: if asked > 0 { endpointBlockedUntil[endpoint] = now + asked }
+        }
+    }
+
+    /// Pings are missing, or an answer is.
+    mutating func watchLink(_ side: Int, _ now: Int64) {
+        let silent = now - links[side].lastBytes
+        if silent >= limits.silenceNanos {
+            report(.silent(nanos: silent))
+            return lose(side, .silence, now)
+        }
+        if let late = links[side].outstanding.first(where: { $0.due <= now }) {
+            let isProbe = late.request.method == .list
+            report(isProbe ? .silent(nanos: silent) : .unanswered(id: late.request.id))
+            return lose(side, isProbe ? .silence : .request, now)
+        }
+        if canList, limits.probeAfterNanos > 0, silent >= limits.probeAfterNanos,
+            !links[side].isListWanted, !links[side].isListOutstanding
+        {
+            links[side].isListWanted = true
+            report(.probed)
+        }
+    }
+
+    /// The earliest moment at which something must be done.
+    func nextDeadline(_ now: Int64) -> Int64 {
+        var next = Int64.max
+        for link in links where link.phase == .open {
+            if link.hasToSend { next = min(next, link.nextSend) }
+            guard !isStopping else { continue }
+            let isProbing = link.isListWanted || link.isListOutstanding
+            let patience =
+                canList && limits.probeAfterNanos > 0 && !isProbing
+                ? min(limits.probeAfterNanos, limits.silenceNanos) : limits.silenceNanos
+            next = min(next, link.lastBytes + patience)
+            for outstanding in link.outstanding { next = min(next, outstanding.due) }
+        }
+        guard !isStopping else { return next }
+        if primary == nil, freeSide() != nil { next = min(next, nextAttempt) }
+        return min(next, nextWatch, nextHandoverTime())
+    }
+}

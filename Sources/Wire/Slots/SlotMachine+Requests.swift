@@ -1,0 +1,121 @@
+/// Requests: packed, paced, answered.
+extension SlotMachine {
+    /// All streams, those that were refused before last and in small requests.
+    func streamsToAskFor() -> [UInt32] {
+        let wanted = streams.filter { !$0.isRefused }
+        return (wanted.filter { $0.requestLimit == Int.max } + wanted.filter { $0.requestLimit < Int.max })
+            .map(\.stream.id)
+    }
+
+    /// Sends what the pace allows, a pong first.
+    mutating func sendDue(_ side: Int, _ now: Int64) {
+        while links[side].hasToSend, now >= links[side].nextSend {
+            if links[side].isPongDue {
+                links[side].isPongDue = false
+                actions.append(.pong(side: side))
+            } else if let request = nextRequest(side) {
+                links[side].outstanding.append(
+                    SlotLink.Outstanding(
+                        request: request,
+                        due: now
+                            + (request.method == .list
+                                ? limits.probeAnswerNanos : limits.acknowledgementNanos)))
+                actions.append(.send(side: side, request))
+            } else {
+                continue
+            }
+            links[side].nextSend = now + limits.frameSpacingNanos
+        }
+    }
+
+    private mutating func nextRequest(_ side: Int) -> SlotRequest? {
+        let id = links[side].nextID
+        var request: SlotRequest?
+        if links[side].isListWanted {
+            links[side].isListWanted = false
+            request = SlotRequest(id: id, method: .list, streams: [])
+        } else if !links[side].toUnsubscribe.isEmpty {
+            request = SlotRequest(id: id, method: .unsubscribe, streams: packUnsubscribe(side))
+        } else {
+            let packed = packSubscribe(side)
+            if !packed.isEmpty { request = SlotRequest(id: id, method: .subscribe, streams: packed) }
+        }
+        if request != nil { links[side].nextID += 1 }
+        return request
+    }
+
+    private mutating func packUnsubscribe(_ side: Int) -> [SlotStream] {
+        let names = links[side].toUnsubscribe.prefix(limits.namesPerRequest).map(\.name)
+        let taken = Array(links[side].toUnsubscribe.prefix(fitting(names)))
+        links[side].toUnsubscribe.removeFirst(taken.count)
+        return taken
+    }
+
+    private mutating func packSubscribe(_ side: Int) -> [SlotStream] {
+        var found: [SlotStream] = []
+        // Where each of them stands in the queue.
+        var places: [Int] = []
+        var limit = limits.namesPerRequest
+        var place = links[side].firstToSubscribe
+        while place < links[side].toSubscribe.count, found.count < limit {
+            if let index = indexOfStream[links[side].toSubscribe[place]], !streams[index].isRefused {
+                limit = min(limit, streams[index].requestLimit)
+                guard found.count < limit else { break }
+                found.append(streams[index].stream)
+                places.append(place)
+            }
+            place += 1
+        }
+        let count = found.isEmpty ? 0 : fitting(found.map(\.name))
+        links[side].firstToSubscribe = count < found.count ? places[count] : place
+        if !links[side].hasToSubscribe {
+            links[side].toSubscribe.removeAll(keepingCapacity: true)
+            links[side].firstToSubscribe = 0
+        }
+        return Array(found.prefix(count))
+    }
+
+    private func fitting(_ names: [String]) -> Int {
+        guard let language else { return names.count }
+        return RequestPacking.fitting(names[...], language: language, limits: limits)
+    }
+
+    mutating func takeOutstanding(_ side: Int, _ id: Int64) -> SlotRequest? {
+        guard let index = links[side].outstanding.firstIndex(where: { $0.request.id == id }) else {
+            return nil
+        }
+        return links[side].outstanding.remove(at: index).request
+    }
+
+    mutating func accept(_ request: SlotRequest, _ side: Int, _ now: Int64) {
+        if request.method == .subscribe {
+            for stream in request.streams {
+                guard let index = indexOfStream[stream.id] else { continue }
+                streams[index].acknowledged[side] = now
+            }
+            if side == primary { nextWatch = min(nextWatch, now) }
+        }
+        noteLive(side, now)
+    }
+
+    mutating func noteLive(_ side: Int, _ now: Int64) {
+        guard links[side].isSubscribed, !links[side].wasLive else { return }
+        links[side].wasLive = true
+        if side == primary { report(.live(streams: streamCount)) }
+    }
+
+    /// One of the request's names is wrong, which one is not told: they are asked for in ever smaller requests, until
+    /// the wrong one stands alone.
+    mutating func noteRefusal(_ request: SlotRequest) {
+        guard request.method == .subscribe else { return }
+        for stream in request.streams {
+            guard let index = indexOfStream[stream.id] else { continue }
+            if request.streams.count == 1 {
+                streams[index].isRefused = true
+                report(.refusedForGood(stream: stream.name))
+            } else {
+                streams[index].requestLimit = max(1, request.streams.count / 4)
+            }
+        }
+    }
+}

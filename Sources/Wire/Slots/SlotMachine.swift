@@ -1,0 +1,270 @@
+/// One connection slot as a pure state machine: what happens and the time go in, ``actions`` and a ``deadline`` come
+/// out. It opens no socket and reads no clock, so the I/O thread and a simulation drive the same code.
+///
+/// A slot keeps one connection delivering its streams. It owns at most two: the *primary*, and while it hands over a
+/// *successor*, which delivers before the primary is closed. Each connection has a generation of its own; whoever
+/// reports an event names side and generation, and what belongs to a generation that is gone is ignored.
+///
+/// After every call the driver performs ``actions`` in order, empties them, and calls ``tick(_:)`` at ``deadline``.
+public struct SlotMachine {
+    let limits: ConnectionLimits
+    let shard: Int
+    let leg: Int
+    let hasOtherLeg: Bool
+    let endpointCount: Int
+    let language: (any ControlLanguage)?
+    let canList: Bool
+    let isOneShot: Bool
+    let activity: StreamActivity
+    let budget: AttemptBudget
+    let permits: HandoverPermits
+    var random: SlotRandom
+
+    /// What is to be done, in order.
+    public var actions: [SlotAction] = []
+    /// When ``tick(_:)`` is to be called, monotonic ns.
+    public internal(set) var deadline: Int64 = 0
+    /// What the monotonic clock lacks to the time since the epoch, ns; kept by the driver.
+    public var wallOffset: Int64 = 0
+
+    var links: [SlotLink] = [SlotLink(), SlotLink()]
+    /// The side that delivers, or is to.
+    var primary: Int?
+    var generation: UInt32 = 0
+    var streams: [SlotStreamState] = []
+    var indexOfStream: [UInt32: Int] = [:]
+
+    /// Attempts that failed since a connection held.
+    var attempts = 0
+    var nextAttempt: Int64 = 0
+    var nextEndpoint = 0
+    var endpointBlockedUntil: [Int64]
+
+    var handover: Handover?
+    var handoverRetryAt: Int64 = 0
+    var failedHandovers = 0
+    var isShutdownAnnounced = false
+    var isMoveWanted = false
+    var moveNotBefore: Int64 = 0
+    var nextWatch = Int64.max
+    private(set) var isStopping = false
+
+    struct Handover {
+        var reason: HandoverReason
+        var beganAt: Int64
+        var deadline: Int64
+        var hasPermit: Bool
+        /// When streams are looked at next.
+        var nextCheck: Int64
+    }
+
+    /// A connection that lasted so long ends a series of failures, ns.
+    static let stableNanos: Int64 = 5_000_000_000
+
+    /// A slot of `plan`; it begins with the first tick.
+    public init(
+        plan: ConnectionPlan, activity: StreamActivity, budget: AttemptBudget, permits: HandoverPermits,
+        random: SlotRandom
+    ) {
+        limits = plan.limits
+        shard = plan.shard
+        leg = plan.leg
+        hasOtherLeg = plan.legs > 1
+        endpointCount = max(1, plan.endpoints.count)
+        language = plan.language
+        canList = plan.language?.list(id: 1) != nil
+        isOneShot = plan.opensOnce
+        self.activity = activity
+        self.budget = budget
+        self.permits = permits
+        self.random = random
+        endpointBlockedUntil = Array(repeating: Int64.min, count: endpointCount)
+        for stream in plan.streams { add(stream) }
+    }
+
+    // MARK: What happens
+
+    /// The deadline has come, or something may have changed.
+    public mutating func tick(_ now: Int64) {
+        if !isStopping {
+            for side in 0..<2 where links[side].phase == .open { watchLink(side, now) }
+            advanceHandover(now)
+            if now >= nextWatch { watchStreams(now) }
+            openIfDue(now)
+        }
+        for side in 0..<2 where links[side].phase == .open { sendDue(side, now) }
+        deadline = nextDeadline(now)
+    }
+
+    /// Bytes of any kind came last at `time`. The driver tells before it ticks; no tick is needed for it.
+    public mutating func heard(_ side: Int, at time: Int64) {
+        if links[side].phase == .open { links[side].lastBytes = max(links[side].lastBytes, time) }
+    }
+
+    /// The upgrade was accepted.
+    public mutating func opened(_ side: Int, generation: UInt32, _ now: Int64) {
+        guard isCurrent(side, generation), links[side].phase == .opening else { return }
+        links[side].phase = .open
+        links[side].openedAt = now
+        links[side].lastBytes = now
+        links[side].toSubscribe = streamsToAskFor()
+        links[side].retireAt = RolloverClock(limits: limits).retireTime(
+            openedAt: now, wallOffset: wallOffset, random: &random)
+        for index in streams.indices { streams[index].acknowledged[side] = 0 }
+        noteLive(side, now)
+        tick(now)
+    }
+
+    /// The connection has ended, or could not be made. `status` and `retryAfterNanos`: of a refused upgrade.
+    public mutating func ended(
+        _ side: Int, generation: UInt32, _ cause: ConnectionEnd, status: Int = 0,
+        retryAfterNanos: Int64? = nil,
+        _ now: Int64
+    ) {
+        guard isCurrent(side, generation) else { return }
+        note(status: status, retryAfterNanos: retryAfterNanos, endpoint: links[side].endpoint, now)
+        fail(side, now)
+        tick(now)
+    }
+
+    /// A ping came: it is answered as soon as the pace allows.
+    public mutating func pinged(_ side: Int, generation: UInt32, _ now: Int64) {
+        guard isCurrent(side, generation), links[side].phase == .open else { return }
+        links[side].isPongDue = true
+        tick(now)
+    }
+
+    /// The exchange accepted a request.
+    public mutating func acknowledged(_ side: Int, generation: UInt32, id: Int64, _ now: Int64) {
+        guard isCurrent(side, generation), let request = takeOutstanding(side, id) else { return }
+        accept(request, side, now)
+        tick(now)
+    }
+
+    /// The exchange refused a request, or one that it does not name. Its state on this connection is unknown now.
+    public mutating func refused(_ side: Int, generation: UInt32, id: Int64?, _ now: Int64) {
+        guard isCurrent(side, generation), links[side].phase == .open else { return }
+        if let id, let request = takeOutstanding(side, id) { noteRefusal(request) }
+        lose(side, .request, now)
+        tick(now)
+    }
+
+    /// The exchange's list of what this connection has subscribed.
+    public mutating func listed(
+        _ side: Int, generation: UInt32, id: Int64, names: [String], _ now: Int64
+    ) {
+        guard isCurrent(side, generation), takeOutstanding(side, id) != nil else { return }
+        compare(side, with: Set(names), now)
+        tick(now)
+    }
+
+    /// The exchange will end this connection soon.
+    public mutating func serverShutdown(_ side: Int, generation: UInt32, _ now: Int64) {
+        guard isCurrent(side, generation) else { return }
+        if side == primary { isShutdownAnnounced = true } else { lose(side, .serverShutdown, now) }
+        tick(now)
+    }
+
+    /// Other streams are wanted: each connection asks for what is new and gives up what is gone.
+    public mutating func change(add added: [SlotStream], remove removed: [UInt32], _ now: Int64) {
+        for id in removed { remove(id) }
+        for stream in added where indexOfStream[stream.id] == nil {
+            add(stream)
+            for side in 0..<2 where links[side].phase == .open { links[side].toSubscribe.append(stream.id) }
+        }
+        tick(now)
+    }
+
+    /// Close everything and open nothing more.
+    public mutating func stop(_ now: Int64) {
+        guard !isStopping else { return }
+        isStopping = true
+        endHandover()
+        for side in 0..<2 {
+            switch links[side].phase {
+            case .open: close(side)
+            case .opening: drop(side, .stopped)
+            case .closing, .none: break
+            }
+        }
+        tick(now)
+    }
+
+    // MARK: What it is
+
+    /// Nothing is open and nothing will be.
+    public var isStopped: Bool { isStopping && links.allSatisfy { $0.phase == .none } }
+
+    /// For metrics.
+    public var state: ConnectionState {
+        if isStopped { return .stopped }
+        guard let primary, links[primary].phase != .none else { return .waiting }
+        if links[primary].phase != .open { return .opening }
+        return links[primary].wasLive ? .live : .subscribing
+    }
+
+    /// The generation of a side's connection; 0: it never had one.
+    public func generation(of side: Int) -> UInt32 { links[side].generation }
+
+    /// Connections that are being opened, are open, or are being closed.
+    public var socketCount: Int { links.count { $0.phase != .none } }
+
+    /// Whether a successor is being made or used.
+    public var isHandingOver: Bool { handover != nil }
+
+    /// Streams that are asked for; refused ones are not.
+    public var streamCount: Int { streams.count { !$0.isRefused } }
+
+    // MARK: Parts that the others use
+
+    func isCurrent(_ side: Int, _ generation: UInt32) -> Bool {
+        links[side].phase != .none && links[side].generation == generation
+    }
+
+    mutating func report(_ report: SlotReport) { actions.append(.report(report)) }
+
+    mutating func close(_ side: Int) {
+        links[side].phase = .closing
+        actions.append(.close(side: side))
+    }
+
+    mutating func drop(_ side: Int, _ cause: ConnectionEnd) {
+        clear(side)
+        actions.append(.drop(side: side, cause: cause))
+    }
+
+    mutating func clear(_ side: Int) {
+        var empty = SlotLink()
+        empty.generation = links[side].generation
+        links[side] = empty
+        for index in streams.indices { streams[index].acknowledged[side] = 0 }
+    }
+
+    /// This side found out by itself that its connection is no good.
+    mutating func lose(_ side: Int, _ cause: ConnectionEnd, _ now: Int64) {
+        actions.append(.drop(side: side, cause: cause))
+        fail(side, now)
+    }
+
+    private mutating func add(_ stream: SlotStream) {
+        indexOfStream[stream.id] = streams.count
+        streams.append(SlotStreamState(stream: stream))
+    }
+
+    private mutating func remove(_ id: UInt32) {
+        guard let index = indexOfStream.removeValue(forKey: id) else { return }
+        let stream = streams[index].stream
+        for side in 0..<2 where links[side].phase == .open {
+            let waits = links[side].toSubscribe[links[side].firstToSubscribe...]
+            if waits.contains(id) {
+                links[side].toSubscribe = waits.filter { $0 != id }
+                links[side].firstToSubscribe = 0
+            } else {
+                links[side].toUnsubscribe.append(stream)
+            }
+        }
+        streams.swapAt(index, streams.count - 1)
+        streams.removeLast()
+        if index < streams.count { indexOfStream[streams[index].stream.id] = index }
+    }
+}
