@@ -145,6 +145,10 @@ void ct_server_context_free(ct_server_context *context) {
     free(context);
 }
 
+void ct_server_context_set_maximum(ct_server_context *context, int version) {
+    SSL_CTX_set_max_proto_version(context->ssl, version >= 13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+}
+
 ct_server *ct_server_new(ct_server_context *context, int fd) {
     ERR_clear_error();
     ct_server *server = calloc(1, sizeof *server);

@@ -87,7 +87,8 @@ SSL_SESSION *ct_sessions_take(ct_sessions *sessions, const char *peer) {
             newest->session = NULL;
             newest->order = 0;
         } else {
-            SSL_SESSION_up_ref(found);
+            // A copy: OpenSSL marks a session as bad when a connection that uses it breaks.
+            found = SSL_SESSION_dup(found);
         }
     }
     pthread_mutex_unlock(&sessions->mutex);

@@ -10,8 +10,7 @@ extension WireStage {
         let endpoint = connection.pointee.plan.endpoint
         let network = connection.pointee.plan.network
         let proxy = network.proxy.proxy(for: endpoint)
-        connection.pointee.dialing.begin(
-            families: network.families, busy: hostsInUse(besides: slot), proxy: proxy)
+        connection.pointee.dialing.begin(families: network.families, proxy: proxy)
         resolver.requests.send(
             ResolverStage.Request(
                 slot: slot, generation: connection.pointee.generation, host: proxy?.host ?? endpoint.host,
@@ -42,6 +41,7 @@ extension WireStage {
         if let problem = answer.problem {
             connections[slot].dialing.race.unresolved(answer.family, reason: problem, now: now)
         } else {
+            connections[slot].dialing.race.avoid(hostsInUse(besides: slot))
             connections[slot].dialing.race.resolved(answer.family, answer.addresses, now: now)
         }
         goOnRacing(slot, now: now)

@@ -19,7 +19,9 @@ final class ScriptedServer {
     var pieceMax = 1 << 20
     private(set) var isUpgraded = false
     private let listener: Int32
-    private let context: OpaquePointer?
+    private var context: OpaquePointer?
+    private let certificate: String?
+    private let key: String?
     private var client: Int32 = -1
     private var tls: OpaquePointer?
     private var isShaken = false
@@ -30,21 +32,32 @@ final class ScriptedServer {
 
     var port: UInt16 { ck_local_port(listener) }
 
-    init(certificate: String? = nil, key: String? = nil) throws {
+    /// `port` 0: any free one. With certificate and key (PEM files): TLS.
+    init(
+        address host: String = "127.0.0.1", port: UInt16 = 0, certificate: String? = nil, key: String? = nil
+    ) throws {
+        self.certificate = certificate
+        self.key = key
         var address = ck_address()
-        guard ck_resolve("127.0.0.1", 0, &address, 1) == 1 else {
+        guard ck_resolve(host, port, &address, 1) == 1 else {
             throw TestFailure(description: "no loopback")
         }
         listener = ck_listen(&address, 16)
         guard listener >= 0 else { throw TestFailure(description: "cannot listen: \(listener)") }
-        if let certificate, let key {
-            var text = [CChar](repeating: 0, count: 200)
-            context = ct_server_context_new(certificate, key, &text, text.count)
-            guard context != nil else { throw TestFailure(description: "no server context") }
-        } else {
-            context = nil
-        }
         answer = ScriptedServer.accept
+        try restartTLS()
+    }
+
+    /// TLS with a new state, as after a restart: sessions that it gave out are unknown from now on. `maximum`: the
+    /// newest version, 12 or 13.
+    func restartTLS(maximum: Int32 = 13) throws {
+        ct_server_context_free(context)
+        context = nil
+        guard let certificate, let key else { return }
+        var text = [CChar](repeating: 0, count: 200)
+        context = ct_server_context_new(certificate, key, &text, text.count)
+        guard let context else { throw TestFailure(description: "no server context") }
+        ct_server_context_set_maximum(context, maximum)
     }
 
     deinit {

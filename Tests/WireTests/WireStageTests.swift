@@ -27,8 +27,10 @@ struct Certificates: ~Copyable {
 
     var authority: String { directory + "/ca.pem" }
 
-    func server() throws -> ScriptedServer {
-        try ScriptedServer(certificate: directory + "/server.pem", key: directory + "/server-key.pem")
+    func server(address: String = "127.0.0.1", port: UInt16 = 0) throws -> ScriptedServer {
+        try ScriptedServer(
+            address: address, port: port, certificate: directory + "/server.pem",
+            key: directory + "/server-key.pem")
     }
 }
 

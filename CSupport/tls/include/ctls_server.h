@@ -15,6 +15,8 @@ typedef struct ct_server ct_server;
 ct_server_context *ct_server_context_new(const char *certificate_file, const char *key_file, char *error,
                                          size_t error_size);
 void ct_server_context_free(ct_server_context *context);
+/// The newest version of TLS that is spoken: 12 or 13, for 1.2 and 1.3.
+void ct_server_context_set_maximum(ct_server_context *context, int version);
 
 /// A session on an accepted non-blocking socket, which stays the caller's. NULL where memory is short.
 ct_server *ct_server_new(ct_server_context *context, int fd);

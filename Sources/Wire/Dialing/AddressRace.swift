@@ -39,7 +39,7 @@ struct AddressRace: Equatable {
     private(set) var lookupErrors: [IPFamily: String] = [:]
     private var waiting: [IPFamily: [HostAddress]] = [:]
     private var pendingFamilies: Set<IPFamily>
-    private let avoided: [HostAddress]
+    private var avoided: [HostAddress]
     private let firstFamily: IPFamily
     private var cancels: [Int] = []
     /// When the next candidate is due, if there is one; monotonic ns.
@@ -65,9 +65,18 @@ struct AddressRace: Equatable {
         else { return }
         var fresh: [HostAddress] = []
         for address in addresses where !fresh.contains(address) { fresh.append(address) }
-        waiting[family] =
-            fresh.filter { !isAvoided($0) } + fresh.filter { isAvoided($0) }
+        waiting[family] = sorted(fresh)
         answered(now)
+    }
+
+    /// Hosts to try last from now on, besides those that were named before.
+    mutating func avoid(_ hosts: [HostAddress]) {
+        avoided += hosts
+        for (family, addresses) in waiting { waiting[family] = sorted(addresses) }
+    }
+
+    private func sorted(_ addresses: [HostAddress]) -> [HostAddress] {
+        addresses.filter { !isAvoided($0) } + addresses.filter { isAvoided($0) }
     }
 
     /// A family that has no addresses, or whose lookup failed.

@@ -24,14 +24,14 @@ struct DialState: ~Copyable {
         for fd in sockets where fd >= 0 { ck_close(fd) }
     }
 
-    /// A new attempt. `busy`: hosts that serve as well as any but should be left to others.
-    mutating func begin(families: [IPFamily], busy: [HostAddress], proxy: NetworkProxy?) {
+    /// A new attempt.
+    mutating func begin(families: [IPFamily], proxy: NetworkProxy?) {
         if let peer { shun(peer) }
         peer = nil
         tunnel = nil
         self.proxy = proxy
         let ordered = families.filter { $0 == wonFamily } + families.filter { $0 != wonFamily }
-        race = AddressRace(families: ordered, avoided: shunned + busy)
+        race = AddressRace(families: ordered, avoided: shunned)
     }
 
     /// The peer accepted the upgrade.
