@@ -30,10 +30,11 @@ enum EventSerializer {
         case .miniTicker: miniTicker(record.load(as: MiniTicker.self), &json)
         case .bookTicker: bookTicker(record.load(as: BookTicker.self), &json)
         case .averagePrice: averagePrice(record.load(as: AveragePrice.self), &json)
+        case .markPrice: markPrice(record.load(as: MarkPrice.self), &json)
         case .gap: gap(record.load(as: Gap.self), &json)
         case .deadLetter: deadLetter(record, &json)
         // No adapter makes these yet.
-        case .markPrice, .depth: break
+        case .depth: break
         }
         if header.isFromREST { json.literal(",\"source\":\"rest\"") }
         json.byte(UInt8(ascii: "}"))
@@ -53,6 +54,7 @@ enum EventSerializer {
         json.field(",\"quantity\":\"", event.quantity)
         json.field(",\"tradeTime\":", event.tradeTime)
         side(event.aggressor, &json)
+        json.field(",\"execution\":\"", event.execution)
     }
 
     private static func aggTrade(_ event: AggTrade, _ json: inout JSONCursor) {
@@ -147,6 +149,15 @@ enum EventSerializer {
         }
         json.field(",\"price\":\"", event.price)
         json.field(",\"tradeTime\":", event.tradeTime)
+    }
+
+    private static func markPrice(_ event: MarkPrice, _ json: inout JSONCursor) {
+        json.field(",\"markPrice\":\"", event.markPrice)
+        json.field(",\"indexPrice\":\"", event.indexPrice)
+        json.field(",\"settlementPrice\":\"", event.settlementPrice)
+        json.field(",\"fundingRate\":\"", event.fundingRate)
+        json.field(",\"nextFundingTime\":", event.nextFundingTime)
+        json.field(",\"averageMarkPrice\":\"", event.averageMarkPrice)
     }
 
     private static func gap(_ event: Gap, _ json: inout JSONCursor) {

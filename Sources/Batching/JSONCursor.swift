@@ -40,6 +40,14 @@ struct JSONCursor {
         byte(UInt8(ascii: "\""))
     }
 
+    /// `,"key":"word"`, nothing where absent. The key's literal ends with the opening quote.
+    @inline(__always) mutating func field(_ key: StaticString, _ value: ShortText) {
+        guard value.isPresent else { return }
+        literal(key)
+        at += value.write(to: at)
+        byte(UInt8(ascii: "\""))
+    }
+
     /// The bytes in base64 with padding (RFC 4648, section 4).
     mutating func base64(_ bytes: UnsafeRawBufferPointer) {
         let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

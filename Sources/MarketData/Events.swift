@@ -45,8 +45,11 @@
     public var tradeTime: Int64 = absentInteger
     /// Price in quote units.
     public var price = Decimal()
-    /// Quantity in base units.
+    /// Quantity in base units, or in contracts where the exchange counts those.
     public var quantity = Decimal()
+    /// How it came about, as the exchange says it (`RPI`, `ADL`); absent where it was an ordinary execution, or where
+    /// the exchange does not say.
+    public var execution = ShortText()
     /// The taker's side.
     public var aggressor = Side.buy
 
@@ -213,6 +216,27 @@
     public var tradeTime: Int64 = absentInteger
     /// The average.
     public var price = Decimal()
+
+    /// Absent fields.
+    @inlinable public init(header: EventHeader) { self.header = header }
+}
+
+/// Mark price of a derivative, and what goes with it.
+@frozen public struct MarkPrice: BitwiseCopyable, Sendable {
+    /// Common fields.
+    public var header: EventHeader
+    /// When funding is next exchanged; 0 where the exchange says that it never is.
+    public var nextFundingTime: Int64 = absentInteger
+    /// The price by which positions are valued.
+    public var markPrice = Decimal()
+    /// Price of what is underneath.
+    public var indexPrice = Decimal()
+    /// The price at which the contract would be settled, as estimated now.
+    public var settlementPrice = Decimal()
+    /// What longs pay to shorts at the next funding, as a part of the position.
+    public var fundingRate = Decimal()
+    /// Average of the mark price.
+    public var averageMarkPrice = Decimal()
 
     /// Absent fields.
     @inlinable public init(header: EventHeader) { self.header = header }

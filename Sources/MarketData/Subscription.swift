@@ -16,14 +16,18 @@ public struct Subscription: Sendable, Hashable {
     public var interval: Interval?
     /// A ticker's window.
     public var window: TickerWindow
+    /// The time between two updates, ns, where the exchange offers several; nil: the shortest one that it offers.
+    public var updateSpeed: Int64?
 
     /// A subscription; klines need an interval, tickers default to 24 hours.
     public init(
-        kind: EventKind, symbols: Symbols, interval: Interval? = nil, window: TickerWindow = .hours24
+        kind: EventKind, symbols: Symbols, interval: Interval? = nil, window: TickerWindow = .hours24,
+        updateSpeed: Int64? = nil
     ) {
         self.kind = kind
         self.symbols = symbols
         self.interval = interval
         self.window = window
+        self.updateSpeed = updateSpeed
     }
 }
