@@ -2,12 +2,12 @@ import ExchangeAdapter
 import MarketData
 import Wire
 
-/// Binance: the spot market.
+/// Binance: spot, USD-M futures and COIN-M futures.
 public struct BinanceAdapter: ExchangeAdapter {
     /// `binance`.
     public static let name = "binance"
-    /// `spot`.
-    public static let markets = ["spot"]
+    /// `spot`, `usdm`, `coinm`.
+    public static let markets = BinanceMarket.allCases.map(\.rawValue)
 
     /// The unit of the times that the exchange is asked for.
     public enum TimeUnit: Sendable {
@@ -17,54 +17,53 @@ public struct BinanceAdapter: ExchangeAdapter {
         case microseconds
     }
 
-    /// What the connections that are planned ask for and the decoders that are made read.
-    public var timeUnit = TimeUnit.milliseconds
+    /// What the connections that are planned ask for and the decoders that are made read. Futures know milliseconds
+    /// only, whatever stands here.
+    public var timeUnit: TimeUnit {
+        get { unit }
+        set { unit = market == .spot ? newValue : .milliseconds }
+    }
 
-    private let endpoint: Endpoint
+    let market: BinanceMarket
+    private var unit = TimeUnit.milliseconds
+    /// The default first, then where else the same streams are served: spot's second port, and its host for market
+    /// data only. No other hosts of the futures are documented.
+    public let endpoints: [Endpoint]
+    /// `wss://stream.binance.com:9443`, `wss://fstream.binance.com:443`, `wss://dstream.binance.com:443`.
+    public let defaultEndpoint: Endpoint
 
     /// The adapter of a market; nil where it is not one of ``markets``.
-    public init?(market: String) {
-        guard market == "spot", let endpoint = try? Endpoint("wss://stream.binance.com:9443") else {
-            return nil
-        }
-        self.endpoint = endpoint
+    public init?(market name: String) {
+        guard let market = BinanceMarket(rawValue: name) else { return nil }
+        self.market = market
+        endpoints = market.endpoints.compactMap { try? Endpoint($0) }
+        guard let first = endpoints.first else { return nil }
+        defaultEndpoint = first
     }
 
-    /// `binance`.
-    public var exchange: String { "binance" }
-    /// `wss://stream.binance.com:9443`.
-    public var defaultEndpoint: Endpoint { endpoint }
-
-    /// The default first, then the same host's other port, then the host for market data only.
-    public var endpoints: [Endpoint] {
-        [endpoint]
-            + ["wss://stream.binance.com:443", "wss://data-stream.binance.vision:443"].compactMap {
-                try? Endpoint($0)
-            }
-    }
+    /// `binance`, `binance-usdm`, `binance-coinm`.
+    public var exchange: String { market.exchange }
     /// SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS.
     public var language: any ControlLanguage { BinanceRequests() }
-    /// Always in combined mode; streams are asked for when the connection is open.
+
+    /// Always in combined mode, without streams, which are asked for when the connection is open: `/stream`. USD-M
+    /// serves each stream on one of two routes only, and answers with silence on the other: `/public/stream`,
+    /// `/market/stream`.
     public func target(of stream: StreamPlan) -> String {
-        timeUnit == .microseconds ? "/stream?timeUnit=MICROSECOND" : "/stream"
+        let route = StreamCatalog.of(market).find(stream.name)?.route ?? .none
+        return route.rawValue + (timeUnit == .microseconds ? "/stream?timeUnit=MICROSECOND" : "/stream")
     }
 
     /// See ``BinanceLimits``.
-    public var limits: ConnectionLimits {
-        var limits = ConnectionLimits()
-        limits.frameSpacingNanos = BinanceLimits.frameSpacingNanos
-        limits.silenceNanos = BinanceLimits.silenceNanos
-        limits.messageBytes = BinanceLimits.messageBytes
-        limits.streamsPerConnection = BinanceLimits.streamsPerConnection
-        limits.namesPerRequest = BinanceLimits.namesPerRequest
-        limits.requestBytes = BinanceLimits.requestBytes
-        return limits
-    }
+    public var limits: ConnectionLimits { BinanceLimits.limits(isFutures: market != .spot) }
 
     /// A decoder for one lane.
     public func makeDecoder(
-        market: Int, instruments: InstrumentTable, streams: [StreamPlan]
+        market index: Int, instruments: InstrumentTable, streams: [StreamPlan]
     ) -> any FrameDecoder {
-        BinanceSpotDecoder(market: market, instruments: instruments, streams: streams, timeUnit: timeUnit)
+        BinanceDecoder(
+            FrameReader(
+                streams: streams, of: market, market: index, instruments: instruments,
+                nanosPerUnit: timeUnit == .microseconds ? 1_000 : 1_000_000))
     }
 }

@@ -3,41 +3,30 @@ import ExchangeAdapter
 import MarketData
 import Wire
 
-/// Reads the frames of Binance spot's combined streams.
+/// Reads the frames of a Binance market's combined streams.
 ///
 /// A frame is told by the name of its stream, then read by keys, in whatever order they come; keys that are not
 /// known are skipped, and `null` is the same as absence. A frame with one object becomes one event or one dead
-/// letter; of an array every readable element becomes an event and each other one a dead letter.
-public final class BinanceSpotDecoder: FrameDecoder {
-    private var reader: SpotReader
+/// letter; of an array every readable element becomes an event and each other one a dead letter. Rows that say that
+/// they belong to the other kind of futures are counted as ignored.
+final class BinanceDecoder: FrameDecoder {
+    private var reader: FrameReader
 
-    /// A decoder for `streams`; see ``ExchangeAdapter/makeDecoder(market:instruments:streams:)``.
-    public init(
-        market: Int, instruments: InstrumentTable, streams: [StreamPlan],
-        timeUnit: BinanceAdapter.TimeUnit = .milliseconds
-    ) {
-        reader = SpotReader(
-            streams: streams, market: market, instruments: instruments,
-            nanosPerUnit: timeUnit == .microseconds ? 1_000 : 1_000_000)
-    }
+    init(_ reader: FrameReader) { self.reader = reader }
 
     /// See ``FrameDecoder/update(streams:)``.
-    public func update(streams: [StreamPlan]) {
+    func update(streams: [StreamPlan]) {
         let old = reader
-        reader = SpotReader(
-            streams: streams, market: old.market, instruments: old.instruments, nanosPerUnit: old.nanosPerUnit
-        )
-        old.streams.free()
-        old.layouts.free()
+        reader = FrameReader(
+            streams: streams, of: old.rules, market: old.market, instruments: old.instruments,
+            nanosPerUnit: old.nanosPerUnit)
+        old.free()
     }
 
-    deinit {
-        reader.streams.free()
-        reader.layouts.free()
-    }
+    deinit { reader.free() }
 
     /// See ``FrameDecoder/decode(_:from:into:)``.
-    public func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
+    func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
         let reader = reader
         let count = Int(run.header.frameCount)
         var index = first
@@ -57,22 +46,38 @@ public final class BinanceSpotDecoder: FrameDecoder {
 }
 
 /// What reading a frame needs, as a value: loops over it touch no class.
-struct SpotReader {
+struct FrameReader {
     let streams: StreamTable
     let layouts: LayoutTable
     let instruments: InstrumentTable
+    let rules: BinanceMarket
+    /// See ``BinanceMarket/systemTag``.
+    let systemTag: Int64
+    /// Index of the market.
     let market: Int
     let nanosPerUnit: Int64
     /// The latest time whose nanoseconds fit 64 bits.
     let unitsMax: Int64
 
-    init(streams: [StreamPlan], market: Int, instruments: InstrumentTable, nanosPerUnit: Int64) {
+    /// Whoever makes one must ``free()`` it.
+    init(
+        streams: [StreamPlan], of rules: BinanceMarket, market: Int, instruments: InstrumentTable,
+        nanosPerUnit: Int64
+    ) {
         self.streams = StreamTable(streams, market: market, instruments: instruments)
-        layouts = LayoutTable(streams, market: market, instruments: instruments)
+        layouts = LayoutTable(streams, of: rules, market: market, instruments: instruments)
         self.instruments = instruments
+        self.rules = rules
+        systemTag = rules.systemTag
         self.market = market
         self.nanosPerUnit = nanosPerUnit
         unitsMax = Int64.max / nanosPerUnit
+    }
+
+    /// Gives the tables' memory back.
+    func free() {
+        streams.free()
+        layouts.free()
     }
 
     /// One frame, however it is written. Room for all that it can become has been asked for.
@@ -82,9 +87,9 @@ struct SpotReader {
             return events.deadLetter(frame, reason: .malformed, offset: 0, kind: nil)
         }
         if readInOrder(cursor, into: &events) { return }
-        let envelope: SpotEnvelope
+        let envelope: FrameEnvelope
         do throws(ScanError) {
-            envelope = try SpotEnvelope(&cursor)
+            envelope = try FrameEnvelope(&cursor)
         } catch {
             return events.deadLetter(
                 frame, reason: DeadLetterReason(error), offset: cursor.offset, kind: nil)
@@ -128,7 +133,7 @@ struct SpotReader {
                 let source = PayloadSource(stream: stream, endsFrame: true)
                 return !stream.pointee.isArray && readObject(&cursor, of: source, into: &events) == nil
             }
-            guard !name.isWritten(SpotEnvelope.shutdownStream) else { return false }
+            guard !name.isWritten(FrameEnvelope.shutdownStream) else { return false }
             try cursor.skipValue()
             guard try !cursor.nextMember() else { return false }
             try cursor.expectEnd()

@@ -3,7 +3,7 @@ import ExchangeAdapter
 import MarketData
 
 /// The outermost object of a frame: where its values lie. The whole frame is checked while it is read.
-struct SpotEnvelope {
+struct FrameEnvelope {
     /// The keys that tell what a frame is.
     enum Key: Int {
         case stream, data, result, error, code, msg, id, event
@@ -13,6 +13,7 @@ struct SpotEnvelope {
     private(set) var stream: JSONString
     /// Each value's first byte.
     private(set) var data: UnsafeRawPointer
+    private(set) var result: UnsafeRawPointer
     private(set) var error: UnsafeRawPointer
     private(set) var code: UnsafeRawPointer
     private(set) var id: UnsafeRawPointer
@@ -25,6 +26,7 @@ struct SpotEnvelope {
         let base = cursor.at
         stream = JSONString(start: base, count: 0, hasEscapes: false)
         data = base
+        result = base
         error = base
         code = base
         id = base
@@ -44,6 +46,7 @@ struct SpotEnvelope {
                 try cursor.skipValue()
             case JSONKey("result"):
                 try note(.result)
+                result = value
                 try cursor.skipValue()
             case JSONKey("error"):
                 try note(.error)
@@ -80,7 +83,7 @@ struct SpotEnvelope {
     func has(_ key: Key) -> Bool { present & 1 << UInt8(key.rawValue) != 0 }
 
     /// `{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}`
-    var isShutdownStream: Bool { stream.isWritten(SpotEnvelope.shutdownStream) }
+    var isShutdownStream: Bool { stream.isWritten(FrameEnvelope.shutdownStream) }
 
     /// Pushed, never subscribed to.
     static var shutdownStream: StaticString { "!serverShutdown" }
@@ -112,24 +115,61 @@ struct SpotEnvelope {
         return nil
     }
 
+    /// The names in the answer to LIST_SUBSCRIPTIONS; nil where the result is no list of names.
+    var listedNames: [String]? {
+        var cursor = JSONCursor(start: result, at: result, end: end)
+        guard cursor.byte == UInt8(ascii: "[") else { return nil }
+        var names: [String] = []
+        do throws(ScanError) {
+            var more = try cursor.enterArray()
+            while more {
+                guard let name = FrameEnvelope.text(try cursor.readString()) else { return nil }
+                // More than a connection can have, so that no answer makes us remember without end.
+                if names.count < FrameEnvelope.listedMax { names.append(name) }
+                more = try cursor.nextElement()
+            }
+        } catch {
+            return nil
+        }
+        return names
+    }
+
+    /// Four times what a connection may carry.
+    static var listedMax: Int { 4_096 }
+
+    /// A stream's name with its escapes resolved; nil where it is longer than any.
+    private static func text(_ string: JSONString) -> String? {
+        guard string.hasEscapes else {
+            return string.count <= 256 ? String(decoding: string.bytes, as: UTF8.self) : nil
+        }
+        return withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { room in
+            guard let count = string.unescape(into: room) else { return nil }
+            return String(decoding: room[..<count], as: UTF8.self)
+        }
+    }
+
     private func integer(at value: UnsafeRawPointer) -> Int64? {
         var cursor = JSONCursor(start: value, at: value, end: end)
         return try? cursor.readInteger()
     }
 }
 
-extension SpotReader {
+extension FrameReader {
     /// A frame that is no data: what it says of the connection. False where it is nothing that is known.
     func answer(
-        _ envelope: SpotEnvelope, frame: UnsafeRawBufferPointer, into events: inout EventWriter
+        _ envelope: FrameEnvelope, frame: UnsafeRawBufferPointer, into events: inout EventWriter
     ) -> Bool {
         if envelope.has(.error) || (envelope.has(.code) && envelope.has(.msg)) {
             events.signals.append(
-                .refused(id: envelope.requestID, code: envelope.errorCode, text: SpotReader.excerpt(frame)))
+                .refused(id: envelope.requestID, code: envelope.errorCode, text: FrameReader.excerpt(frame)))
             return true
         }
         if envelope.has(.result), let id = envelope.requestID {
-            events.signals.append(.acknowledged(id: id))
+            if let names = envelope.listedNames {
+                events.signals.append(.listed(id: id, names: names))
+            } else {
+                events.signals.append(.acknowledged(id: id))
+            }
             return true
         }
         if envelope.isShutdownEvent {

@@ -2,94 +2,60 @@ import ByteScanning
 import ExchangeAdapter
 import MarketData
 
-extension SpotReader {
-    func readKline(
-        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
-    ) throws(ScanError) -> DeadLetterReason? {
-        let event = events.begin(Kline.self)
-        event.initialize(to: Kline(header: header(source.stream, events)))
+extension Kline: Payload {
+    static var kind: EventKind { .kline }
+    static func keys(isFutures: Bool) -> KeySet { KeySet("k") }
+    static var required: KeySet { KeySet("k") }
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("kline") }
+
+    /// Takes the bar, the only key's value.
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError) {
+        let known = KeySet("tTsifLochlvnxqVQ")
         var keys = SeenKeys()
-        var bar = SeenKeys()
-        var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
-        var barSymbol = symbol
         var more = try cursor.enterObject()
         while more {
-            let key = try cursor.readKey().single
-            switch key {
-            case UInt8(ascii: "e"): try checkEvent("kline", &keys, &cursor)
-            case UInt8(ascii: "E"):
-                if try keys.admit(key, &cursor) { event.pointee.header.eventTime = try readTime(&cursor) }
-            case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
-            case UInt8(ascii: "k"):
-                if try keys.admit(key, &cursor) { try readBar(&cursor, event, &bar, &barSymbol) }
-            default: try cursor.skipValue()
+            let key = KeySet.code(of: try cursor.readKey())
+            if !known.contains(key) {
+                try cursor.skipValue()
+            } else if try keys.admit(key, &cursor) {
+                try takeOfBar(key, &cursor, reader, &notes)
             }
             more = try cursor.nextMember()
         }
-        guard keys.hasAll("sk"), bar.hasAll("tohlcx") else { return .missingKey }
-        if bar.has(UInt8(ascii: "s")) {
-            // Two symbols that differ leave open whose bar it is.
-            guard symbol.count == barSymbol.count,
-                Word.areEqual(symbol.start, barSymbol.start, count: symbol.count)
-            else { return .name }
-        }
-        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
-        events.end(Kline.self, kind: .kline)
-        return nil
+        notes.lacksKeys = !keys.present.contains(KeySet("tohlcx"))
     }
 
-    private func readBar(
-        _ cursor: inout JSONCursor, _ event: UnsafeMutablePointer<Kline>, _ keys: inout SeenKeys,
-        _ symbol: inout JSONString
+    @inline(__always)
+    private mutating func takeOfBar(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
     ) throws(ScanError) {
-        var more = try cursor.enterObject()
-        while more {
-            let key = try cursor.readKey().single
-            switch key {
-            case UInt8(ascii: "t"):
-                if try keys.admit(key, &cursor) { event.pointee.openTime = try readTime(&cursor) }
-            case UInt8(ascii: "T"):
-                if try keys.admit(key, &cursor) { event.pointee.closeTime = try readTime(&cursor) }
-            case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
-            case UInt8(ascii: "i"):
-                if try keys.admit(key, &cursor) { try checkInterval(&cursor, event.pointee.header.variant) }
-            case UInt8(ascii: "f"):
-                if try keys.admit(key, &cursor) { event.pointee.firstTradeID = try cursor.readInteger() }
-            case UInt8(ascii: "L"):
-                if try keys.admit(key, &cursor) { event.pointee.lastTradeID = try cursor.readInteger() }
-            case UInt8(ascii: "o"):
-                if try keys.admit(key, &cursor) { event.pointee.open = try cursor.readDecimal() }
-            case UInt8(ascii: "c"):
-                if try keys.admit(key, &cursor) { event.pointee.close = try cursor.readDecimal() }
-            case UInt8(ascii: "h"):
-                if try keys.admit(key, &cursor) { event.pointee.high = try cursor.readDecimal() }
-            case UInt8(ascii: "l"):
-                if try keys.admit(key, &cursor) { event.pointee.low = try cursor.readDecimal() }
-            case UInt8(ascii: "v"):
-                if try keys.admit(key, &cursor) { event.pointee.volume = try cursor.readDecimal() }
-            case UInt8(ascii: "n"):
-                if try keys.admit(key, &cursor) { event.pointee.tradeCount = try cursor.readInteger() }
-            case UInt8(ascii: "x"):
-                if try keys.admit(key, &cursor) { event.pointee.isClosed = try cursor.readBool() }
-            case UInt8(ascii: "q"):
-                if try keys.admit(key, &cursor) { event.pointee.quoteVolume = try cursor.readDecimal() }
-            case UInt8(ascii: "V"):
-                if try keys.admit(key, &cursor) { event.pointee.takerBuyVolume = try cursor.readDecimal() }
-            case UInt8(ascii: "Q"):
-                if try keys.admit(key, &cursor) {
-                    event.pointee.takerBuyQuoteVolume = try cursor.readDecimal()
-                }
-            default: try cursor.skipValue()
-            }
-            more = try cursor.nextMember()
+        switch key {
+        case UInt8(ascii: "t"): openTime = try reader.readTime(&cursor)
+        case UInt8(ascii: "T"): closeTime = try reader.readTime(&cursor)
+        case UInt8(ascii: "s"): notes.barSymbol = try cursor.readString()
+        case UInt8(ascii: "i"): try Kline.checkInterval(cursor.readString(), header.variant)
+        case UInt8(ascii: "f"): firstTradeID = try cursor.readInteger()
+        case UInt8(ascii: "L"): lastTradeID = try cursor.readInteger()
+        case UInt8(ascii: "o"): open = try cursor.readDecimal()
+        case UInt8(ascii: "c"): close = try cursor.readDecimal()
+        case UInt8(ascii: "h"): high = try cursor.readDecimal()
+        case UInt8(ascii: "l"): low = try cursor.readDecimal()
+        case UInt8(ascii: "v"): volume = try cursor.readDecimal()
+        case UInt8(ascii: "n"): tradeCount = try cursor.readInteger()
+        case UInt8(ascii: "x"): isClosed = try cursor.readBool()
+        case UInt8(ascii: "q"): quoteVolume = try cursor.readDecimal()
+        case UInt8(ascii: "V"): takerBuyVolume = try cursor.readDecimal()
+        default: takerBuyQuoteVolume = try cursor.readDecimal()
         }
     }
 
     /// The bar's own interval must be the stream's.
-    private func checkInterval(_ cursor: inout JSONCursor, _ variant: UInt8) throws(ScanError) {
-        let text = try cursor.readString()
-        guard text.count < 8,
-            Word.prefix(Word.load(text.start), text.count) == SpotReader.packedInterval(variant)
+    private static func checkInterval(_ text: JSONString, _ variant: UInt8) throws(ScanError) {
+        guard text.count < 8, Word.prefix(Word.load(text.start), text.count) == packedInterval(variant)
         else { throw .wrongType }
     }
 

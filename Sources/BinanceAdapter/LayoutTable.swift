@@ -41,13 +41,13 @@ struct LayoutTable: BitwiseCopyable {
 
     /// Layouts of those `streams` that have one. Streams whose names are longer than any that was ever seen, or hold
     /// what would have to be escaped, have none.
-    init(_ streams: [StreamPlan], market: Int, instruments: InstrumentTable) {
+    init(_ streams: [StreamPlan], of rules: BinanceMarket, market: Int, instruments: InstrumentTable) {
         var made: [(StreamLayout, [[UInt8]])] = []
         for stream in streams {
             guard let symbol = stream.symbol, let instrument = instruments.intern(symbol, market: market),
-                let parts = LayoutTable.parts(of: stream, symbol: symbol)
+                let parts = LayoutTexts.of(stream, symbol: symbol, on: rules)
             else { continue }
-            let texts = parts.map { Array($0.utf8) }
+            let texts = [parts.prefix, parts.middle, parts.second].map { Array($0.utf8) }
             guard texts[0].count <= StreamLayout.prefixMax, texts[1].count <= StreamLayout.middleMax,
                 texts[2].count <= StreamLayout.middleMax
             else { continue }
@@ -92,31 +92,6 @@ struct LayoutTable: BitwiseCopyable {
         masks.deallocate()
     }
 
-    /// Prefix, middle and second middle, as the exchange documents them; nil for a kind that comes too seldom to be
-    /// worth it.
-    private static func parts(of stream: StreamPlan, symbol: String) -> [String]? {
-        let isPlain = (stream.name + symbol).utf8.allSatisfy { $0 >= 0x20 && $0 != 0x22 && $0 != 0x5C }
-        guard isPlain else { return nil }
-        let head = "{\"stream\":\"\(stream.name)\",\"data\":{"
-        let symbolPart = ",\"s\":\"\(symbol)\","
-        func parts(_ event: String, _ next: String, second: String = "") -> [String] {
-            ["\(head)\"e\":\"\(event)\",\"E\":", symbolPart + next, second]
-        }
-        switch stream.kind {
-        case .trade: return parts("trade", "\"t\":")
-        case .aggTrade: return parts("aggTrade", "\"a\":")
-        case .kline:
-            guard let interval = Interval(rawValue: stream.variant)?.name else { return nil }
-            return parts("kline", "\"k\":{\"t\":", second: "\(symbolPart)\"i\":\"\(interval)\",\"f\":")
-        case .ticker:
-            guard stream.variant == TickerWindow.hours24.rawValue else { return nil }
-            return parts("24hrTicker", "\"p\":\"")
-        case .miniTicker: return parts("24hrMiniTicker", "\"c\":\"")
-        case .bookTicker: return ["\(head)\"u\":", symbolPart + "\"b\":\"", ""]
-        case .averagePrice, .markPrice, .depth, .gap, .deadLetter: return nil
-        }
-    }
-
     @inline(__always)
     private func slot(of frame: UnsafeRawPointer) -> Int {
         let name = frame + 11
@@ -150,18 +125,29 @@ struct LayoutTable: BitwiseCopyable {
     @inline(__always)
     func takeMiddle(_ text: inout ExpectedText, _ layout: UnsafeRawPointer) -> Bool {
         let length = Int(LayoutTable.values(layout).middleLength)
-        let isSame = matches(
-            text.at, layout + StreamLayout.middleOffset, length: length, pairs: StreamLayout.middleMax / 16)
-        text.at += length
-        return isSame
+        return take(&text, layout + StreamLayout.middleOffset, length: length)
     }
 
     /// Takes the layout's second middle.
     @inline(__always)
     func takeSecond(_ text: inout ExpectedText, _ layout: UnsafeRawPointer) -> Bool {
         let length = Int(LayoutTable.values(layout).secondLength)
-        let isSame = matches(
-            text.at, layout + StreamLayout.secondOffset, length: length, pairs: StreamLayout.middleMax / 16)
+        return take(&text, layout + StreamLayout.secondOffset, length: length)
+    }
+
+    /// Takes the layout's second middle where it stands there; false at the text's end.
+    @inline(__always)
+    func skipSecond(_ text: inout ExpectedText, _ layout: UnsafeRawPointer) -> Bool {
+        let start = text.at
+        if !takeSecond(&text, layout) { text.at = start }
+        return text.at < text.end
+    }
+
+    @inline(__always)
+    private func take(_ text: inout ExpectedText, _ expected: UnsafeRawPointer, length: Int) -> Bool {
+        // As much is read as the longest takes, which may not begin behind the end.
+        guard text.at < text.end else { return false }
+        let isSame = matches(text.at, expected, length: length, pairs: StreamLayout.middleMax / 16)
         text.at += length
         return isSame
     }

@@ -2,36 +2,96 @@ import ByteScanning
 import ExchangeAdapter
 import MarketData
 
-/// Which one-letter keys of an object were there.
-struct SeenKeys {
-    private var seen: UInt64 = 0
-    private var present: UInt64 = 0
+/// Keys of an object that mean something here: all of one letter, and two of two. Each has a code: a letter's own
+/// (`A` … `z`), or one of those below.
+struct KeySet: BitwiseCopyable {
+    /// `st`: which kind of futures a row is of.
+    static var system: UInt8 { 0x7B }
+    /// `ap`: averaged mark price.
+    static var averageMark: UInt8 { 0x7C }
+
+    private var bits: UInt64
+
+    /// The keys of these codes.
+    @inline(__always)
+    init(_ letters: StaticString) {
+        bits = 0
+        for index in 0..<letters.utf8CodeUnitCount { bits |= KeySet.bit(letters.utf8Start[index]) }
+    }
 
     @inline(__always)
-    private static func bit(_ letter: UInt8) -> UInt64 { 1 &<< UInt64(letter &- 0x41) }
+    private static func bit(_ code: UInt8) -> UInt64 { 1 &<< UInt64(code &- 0x41) }
 
-    /// Before a known key's value (letters A…z). False: the value is `null`, which is taken, and means absence.
-    /// A key that comes twice leaves open which one counts.
+    /// A key's code; 0, which no set contains, for all others.
     @inline(__always)
-    mutating func admit(_ letter: UInt8, _ cursor: inout JSONCursor) throws(ScanError) -> Bool {
-        let bit = SeenKeys.bit(letter)
-        guard seen & bit == 0 else { throw .malformed }
-        seen |= bit
+    static func code(of key: JSONKey) -> UInt8 {
+        let letter = key.single
+        if letter &- 0x41 < 58 { return letter }
+        if key == JSONKey("st") { return system }
+        return key == JSONKey("ap") ? averageMark : 0
+    }
+
+    @inline(__always)
+    func contains(_ code: UInt8) -> Bool { code != 0 && bits & KeySet.bit(code) != 0 }
+
+    @inline(__always)
+    func contains(_ others: KeySet) -> Bool { bits & others.bits == others.bits }
+
+    @inline(__always)
+    mutating func insert(_ code: UInt8) { bits |= KeySet.bit(code) }
+
+    @inline(__always)
+    mutating func insert(_ others: KeySet) { bits |= others.bits }
+}
+
+/// Which known keys of an object were there.
+struct SeenKeys: BitwiseCopyable {
+    private var seen = KeySet("")
+    /// Those with a value.
+    private(set) var present = KeySet("")
+
+    /// Before a known key's value. False: the value is `null`, which is taken, and means absence. A key that comes
+    /// twice leaves open which one counts.
+    @inline(__always)
+    mutating func admit(_ code: UInt8, _ cursor: inout JSONCursor) throws(ScanError) -> Bool {
+        guard !seen.contains(code) else { throw .malformed }
+        seen.insert(code)
         if cursor.takeNull() { return false }
-        present |= bit
+        present.insert(code)
         return true
     }
+}
 
-    /// Whether all of these letters were there with a value.
-    @inline(__always)
-    func hasAll(_ letters: StaticString) -> Bool {
-        var wanted: UInt64 = 0
-        for index in 0..<letters.utf8CodeUnitCount { wanted |= SeenKeys.bit(letters.utf8Start[index]) }
-        return present & wanted == wanted
-    }
+/// What is noted of a payload beside its event's fields.
+struct PayloadNotes {
+    /// `s`.
+    var symbol: JSONString
+    /// `st`; 0 where it was not there.
+    var system: Int64 = 0
+    /// The symbol in a kline's bar; nil where it was not there.
+    var barSymbol: JSONString?
+    /// Whether an inner object has not all of its keys.
+    var lacksKeys = false
+}
 
-    @inline(__always)
-    func has(_ letter: UInt8) -> Bool { present & SeenKeys.bit(letter) != 0 }
+/// An event as it stands in an object of its stream: which keys it knows, which it needs, and where each value goes.
+/// `e`, `E`, `s` and `st` are the same for all.
+protocol Payload: BitwiseCopyable {
+    static var kind: EventKind { get }
+    /// The known ones.
+    static func keys(isFutures: Bool) -> KeySet
+    /// Those without which it is no event.
+    static var required: KeySet { get }
+    /// Whether an event that says in `e` that it is `name` is one.
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool
+
+    init(header: EventHeader)
+    var header: EventHeader { get set }
+    /// Takes the value of a known key.
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError)
 }
 
 /// Where a payload stands.
@@ -41,34 +101,90 @@ struct PayloadSource {
     let endsFrame: Bool
 }
 
-// MARK: - Dispatch
-
-extension SpotReader {
-    /// Reads one object of a stream and writes its event; nil where that went well. Where not, nothing was written,
-    /// and the cursor stands where it failed.
+extension FrameReader {
+    /// Reads one object of a stream and writes its event; nil where that went well, or where it is another market's.
+    /// Where not, nothing was written, and the cursor stands where it failed.
     func readObject(
         _ cursor: inout JSONCursor, of source: PayloadSource, into events: inout EventWriter
     ) -> DeadLetterReason? {
         do throws(ScanError) {
             switch source.stream.pointee.kind {
-            case .trade: return try readTrade(&cursor, source, &events)
-            case .aggTrade: return try readAggTrade(&cursor, source, &events)
-            case .kline: return try readKline(&cursor, source, &events)
-            case .ticker: return try readTicker(&cursor, source, &events)
-            case .miniTicker: return try readMiniTicker(&cursor, source, &events)
-            case .bookTicker: return try readBookTicker(&cursor, source, &events)
-            case .averagePrice: return try readAveragePrice(&cursor, source, &events)
-            case .markPrice, .depth, .gap, .deadLetter: return .unknownShape
+            case .trade: return try read(Trade.self, &cursor, source, &events)
+            case .aggTrade: return try read(AggTrade.self, &cursor, source, &events)
+            case .kline: return try read(Kline.self, &cursor, source, &events)
+            case .ticker: return try read(Ticker.self, &cursor, source, &events)
+            case .miniTicker: return try read(MiniTicker.self, &cursor, source, &events)
+            case .bookTicker: return try read(BookTicker.self, &cursor, source, &events)
+            case .averagePrice: return try read(AveragePrice.self, &cursor, source, &events)
+            case .markPrice: return try read(MarkPrice.self, &cursor, source, &events)
+            case .depth, .gap, .deadLetter: return .unknownShape
             }
         } catch {
             return DeadLetterReason(error)
         }
     }
 
-    func header(_ stream: UnsafePointer<StreamEntry>, _ events: borrowing EventWriter) -> EventHeader {
-        EventHeader(
-            kind: stream.pointee.kind, variant: stream.pointee.variant, instrument: stream.pointee.instrument,
-            receivedTime: events.receivedTime)
+    @inline(never)
+    private func read<Event: Payload>(
+        _ type: Event.Type, _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        let entry = source.stream.pointee
+        let event = events.begin(Event.self)
+        event.initialize(
+            to: Event(
+                header: EventHeader(
+                    kind: entry.kind, variant: entry.variant, instrument: entry.instrument,
+                    receivedTime: events.receivedTime)))
+        var known = Event.keys(isFutures: systemTag != 0)
+        known.insert(KeySet("eEs"))
+        if systemTag != 0 { known.insert(KeySet.system) }
+        var keys = SeenKeys()
+        var notes = PayloadNotes(symbol: JSONString(start: cursor.at, count: 0, hasEscapes: false))
+        var more = try cursor.enterObject()
+        while more {
+            let key = KeySet.code(of: try cursor.readKey())
+            if !known.contains(key) {
+                try cursor.skipValue()
+            } else if try keys.admit(key, &cursor) {
+                switch key {
+                case UInt8(ascii: "e"):
+                    guard Event.isNamed(try cursor.readString(), variant: entry.variant) else {
+                        throw .wrongType
+                    }
+                case UInt8(ascii: "E"): event.pointee.header.eventTime = try readTime(&cursor)
+                case UInt8(ascii: "s"): notes.symbol = try cursor.readString()
+                case KeySet.system: notes.system = try cursor.readInteger()
+                default: try event.pointee.take(key, &cursor, self, &notes)
+                }
+            }
+            more = try cursor.nextMember()
+        }
+        if keys.present.contains(KeySet.system), notes.system != systemTag {
+            try endFrame(source, &cursor)
+            events.ignore()
+            return nil
+        }
+        guard keys.present.contains(Event.required), keys.present.contains(KeySet("s")), !notes.lacksKeys
+        else { return .missingKey }
+        if let bar = notes.barSymbol {
+            // Two symbols that differ leave open whose bar it is.
+            guard bar.count == notes.symbol.count,
+                Word.areEqual(bar.start, notes.symbol.start, count: bar.count)
+            else { return .name }
+        }
+        try endFrame(source, &cursor)
+        if let reason = settle(notes.symbol, entry, &event.pointee.header) { return reason }
+        events.end(Event.self, kind: Event.kind)
+        return nil
+    }
+
+    /// The frame's end, where that is asked.
+    @inline(__always)
+    private func endFrame(_ source: PayloadSource, _ cursor: inout JSONCursor) throws(ScanError) {
+        guard source.endsFrame else { return }
+        cursor.skipSpace()
+        try cursor.expect(UInt8(ascii: "}"))
+        try cursor.expectEnd()
     }
 
     /// A time in the exchange's unit, as ns.
@@ -79,26 +195,11 @@ extension SpotReader {
         return nanos
     }
 
-    /// The event's own name must be what its stream's name promises.
+    /// The event's instrument: mostly the stream's own.
     @inline(__always)
-    func checkEvent(
-        _ name: StaticString, _ keys: inout SeenKeys, _ cursor: inout JSONCursor
-    ) throws(ScanError) {
-        guard try keys.admit(UInt8(ascii: "e"), &cursor) else { return }
-        guard try cursor.readString().isWritten(name) else { throw .wrongType }
-    }
-
-    /// The last of an event: the frame's end, where that is asked, and the symbol, mostly the stream's own.
-    @inline(__always)
-    func settle(
-        _ symbol: JSONString, _ source: PayloadSource, _ header: inout EventHeader, _ cursor: inout JSONCursor
-    ) throws(ScanError) -> DeadLetterReason? {
-        if source.endsFrame {
-            cursor.skipSpace()
-            try cursor.expect(UInt8(ascii: "}"))
-            try cursor.expectEnd()
-        }
-        let entry = source.stream.pointee
+    private func settle(
+        _ symbol: JSONString, _ entry: StreamEntry, _ header: inout EventHeader
+    ) -> DeadLetterReason? {
         if Int(entry.symbolLength) == symbol.count, entry.instrument != 0, !symbol.hasEscapes,
             Word.areEqual(symbol.start, streams.text + Int(entry.symbolOffset), count: symbol.count)
         {
@@ -115,9 +216,8 @@ extension SpotReader {
                 guard let count = symbol.unescape(into: room) else { return .name }
                 text = UnsafeRawBufferPointer(rebasing: room[..<count])
             }
-            guard !text.isEmpty, text.count <= InstrumentTable.symbolLengthMax, SpotReader.isName(text) else {
-                return .name
-            }
+            guard !text.isEmpty, text.count <= InstrumentTable.symbolLengthMax, FrameReader.isName(text)
+            else { return .name }
             guard let index = instruments.intern(text, market: market) else { return .tooManyInstruments }
             instrument = index
             return nil

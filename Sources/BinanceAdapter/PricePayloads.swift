@@ -2,76 +2,47 @@ import ByteScanning
 import ExchangeAdapter
 import MarketData
 
-extension SpotReader {
-    func readBookTicker(
-        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
-    ) throws(ScanError) -> DeadLetterReason? {
-        let event = events.begin(BookTicker.self)
-        event.initialize(to: BookTicker(header: header(source.stream, events)))
-        var keys = SeenKeys()
-        var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
-        var more = try cursor.enterObject()
-        while more {
-            let key = try cursor.readKey().single
-            switch key {
-            case UInt8(ascii: "e"): try checkEvent("bookTicker", &keys, &cursor)
-            case UInt8(ascii: "E"):
-                if try keys.admit(key, &cursor) { event.pointee.header.eventTime = try readTime(&cursor) }
-            case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
-            case UInt8(ascii: "u"):
-                if try keys.admit(key, &cursor) { event.pointee.updateID = try cursor.readInteger() }
-            case UInt8(ascii: "b"):
-                if try keys.admit(key, &cursor) { event.pointee.bid = try cursor.readDecimal() }
-            case UInt8(ascii: "B"):
-                if try keys.admit(key, &cursor) { event.pointee.bidQuantity = try cursor.readDecimal() }
-            case UInt8(ascii: "a"):
-                if try keys.admit(key, &cursor) { event.pointee.ask = try cursor.readDecimal() }
-            case UInt8(ascii: "A"):
-                if try keys.admit(key, &cursor) { event.pointee.askQuantity = try cursor.readDecimal() }
-            default: try cursor.skipValue()
-            }
-            more = try cursor.nextMember()
-        }
-        guard keys.hasAll("subBaA") else { return .missingKey }
-        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
-        events.end(BookTicker.self, kind: .bookTicker)
-        return nil
-    }
+extension BookTicker: Payload {
+    static var kind: EventKind { .bookTicker }
+    static func keys(isFutures: Bool) -> KeySet { KeySet("ubBaA") }
+    static var required: KeySet { KeySet("ubBaA") }
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("bookTicker") }
 
-    func readAveragePrice(
-        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
-    ) throws(ScanError) -> DeadLetterReason? {
-        let event = events.begin(AveragePrice.self)
-        event.initialize(to: AveragePrice(header: header(source.stream, events)))
-        var keys = SeenKeys()
-        var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
-        var more = try cursor.enterObject()
-        while more {
-            let key = try cursor.readKey().single
-            switch key {
-            case UInt8(ascii: "e"): try checkEvent("avgPrice", &keys, &cursor)
-            case UInt8(ascii: "E"):
-                if try keys.admit(key, &cursor) { event.pointee.header.eventTime = try readTime(&cursor) }
-            case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
-            case UInt8(ascii: "i"):
-                if try keys.admit(key, &cursor) { event.pointee.interval = try readPackedWord(&cursor) }
-            case UInt8(ascii: "w"):
-                if try keys.admit(key, &cursor) { event.pointee.price = try cursor.readDecimal() }
-            case UInt8(ascii: "T"):
-                if try keys.admit(key, &cursor) { event.pointee.tradeTime = try readTime(&cursor) }
-            default: try cursor.skipValue()
-            }
-            more = try cursor.nextMember()
+    @inline(__always)
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError) {
+        switch key {
+        case UInt8(ascii: "u"): updateID = try cursor.readInteger()
+        case UInt8(ascii: "b"): bid = try cursor.readDecimal()
+        case UInt8(ascii: "B"): bidQuantity = try cursor.readDecimal()
+        case UInt8(ascii: "a"): ask = try cursor.readDecimal()
+        default: askQuantity = try cursor.readDecimal()
         }
-        guard keys.hasAll("sw") else { return .missingKey }
-        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
-        events.end(AveragePrice.self, kind: .averagePrice)
-        return nil
+    }
+}
+
+extension AveragePrice: Payload {
+    static var kind: EventKind { .averagePrice }
+    static func keys(isFutures: Bool) -> KeySet { KeySet("iwT") }
+    static var required: KeySet { KeySet("w") }
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("avgPrice") }
+
+    @inline(__always)
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError) {
+        switch key {
+        case UInt8(ascii: "i"): interval = try AveragePrice.packed(cursor.readString())
+        case UInt8(ascii: "w"): price = try cursor.readDecimal()
+        default: tradeTime = try reader.readTime(&cursor)
+        }
     }
 
     /// One to eight letters and digits, the first the lowest byte.
-    private func readPackedWord(_ cursor: inout JSONCursor) throws(ScanError) -> UInt64 {
-        let text = try cursor.readString()
+    private static func packed(_ text: JSONString) throws(ScanError) -> UInt64 {
         guard text.count > 0, text.count <= 8 else { throw .wrongType }
         var packed: UInt64 = 0
         for (index, byte) in text.bytes.enumerated() {
@@ -79,5 +50,44 @@ extension SpotReader {
             packed |= UInt64(byte) << UInt64(index * 8)
         }
         return packed
+    }
+}
+
+extension MarkPrice: Payload {
+    static var kind: EventKind { .markPrice }
+
+    @inline(__always)
+    static func keys(isFutures: Bool) -> KeySet {
+        var keys = KeySet("piPrT")
+        keys.insert(KeySet.averageMark)
+        return keys
+    }
+
+    static var required: KeySet { KeySet("p") }
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("markPriceUpdate") }
+
+    @inline(__always)
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError) {
+        switch key {
+        case UInt8(ascii: "p"): markPrice = try cursor.readDecimal()
+        case UInt8(ascii: "i"): indexPrice = try MarkPrice.decimalOrNothing(&cursor)
+        case UInt8(ascii: "P"): settlementPrice = try MarkPrice.decimalOrNothing(&cursor)
+        case UInt8(ascii: "r"): fundingRate = try MarkPrice.decimalOrNothing(&cursor)
+        case KeySet.averageMark: averageMarkPrice = try MarkPrice.decimalOrNothing(&cursor)
+        default: nextFundingTime = try reader.readTime(&cursor)
+        }
+    }
+
+    /// COIN-M's contracts that expire have no funding, and say so with `"r":""`.
+    static func decimalOrNothing(_ cursor: inout JSONCursor) throws(ScanError) -> Decimal {
+        var text = ExpectedText(at: cursor.at, end: cursor.end)
+        if cursor.byte == UInt8(ascii: "\""), text.take(Literal("\"\"")), text.at <= cursor.end {
+            cursor.at = text.at
+            return Decimal()
+        }
+        return try cursor.readDecimal()
     }
 }

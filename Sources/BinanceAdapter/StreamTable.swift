@@ -41,8 +41,8 @@ struct StreamTable: BitwiseCopyable {
                     nameOffset: UInt32(bytes.count), nameLength: UInt32(name.count),
                     symbolOffset: UInt32(bytes.count + name.count), symbolLength: UInt32(symbol.count),
                     instrument: stream.symbol.flatMap { instruments.intern($0, market: market) } ?? 0,
-                    kind: stream.kind, variant: stream.variant, isArray: stream.symbol == nil,
-                    id: stream.id))
+                    kind: stream.kind, variant: stream.variant,
+                    isArray: stream.symbol == nil && stream.name.contains("@arr"), id: stream.id))
             bytes += name + symbol
         }
         text = .allocate(byteCount: bytes.count + JSONCursor.slack, alignment: 64)

@@ -2,82 +2,56 @@ import ByteScanning
 import ExchangeAdapter
 import MarketData
 
-extension SpotReader {
-    func readTrade(
-        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
-    ) throws(ScanError) -> DeadLetterReason? {
-        let event = events.begin(Trade.self)
-        event.initialize(to: Trade(header: header(source.stream, events)))
-        var keys = SeenKeys()
-        var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
-        var more = try cursor.enterObject()
-        while more {
-            let key = try cursor.readKey().single
-            switch key {
-            case UInt8(ascii: "e"): try checkEvent("trade", &keys, &cursor)
-            case UInt8(ascii: "E"):
-                if try keys.admit(key, &cursor) { event.pointee.header.eventTime = try readTime(&cursor) }
-            case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
-            case UInt8(ascii: "t"):
-                if try keys.admit(key, &cursor) { event.pointee.tradeID = try cursor.readInteger() }
-            case UInt8(ascii: "p"):
-                if try keys.admit(key, &cursor) { event.pointee.price = try cursor.readDecimal() }
-            case UInt8(ascii: "q"):
-                if try keys.admit(key, &cursor) { event.pointee.quantity = try cursor.readDecimal() }
-            case UInt8(ascii: "T"):
-                if try keys.admit(key, &cursor) { event.pointee.tradeTime = try readTime(&cursor) }
-            case UInt8(ascii: "m"):
-                if try keys.admit(key, &cursor) {
-                    event.pointee.aggressor = try cursor.readBool() ? .sell : .buy
-                }
-            default: try cursor.skipValue()
-            }
-            more = try cursor.nextMember()
+extension Trade: Payload {
+    static var kind: EventKind { .trade }
+    /// `X` is of futures only.
+    @inline(__always)
+    static func keys(isFutures: Bool) -> KeySet { isFutures ? KeySet("tpqTmX") : KeySet("tpqTm") }
+    static var required: KeySet { KeySet("tpqm") }
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("trade") }
+
+    @inline(__always)
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError) {
+        switch key {
+        case UInt8(ascii: "t"): tradeID = try cursor.readInteger()
+        case UInt8(ascii: "p"): price = try cursor.readDecimal()
+        case UInt8(ascii: "q"): quantity = try cursor.readDecimal()
+        case UInt8(ascii: "T"): tradeTime = try reader.readTime(&cursor)
+        case UInt8(ascii: "m"): aggressor = try cursor.readBool() ? .sell : .buy
+        default: execution = try Trade.execution(cursor.readString())
         }
-        guard keys.hasAll("stpqm") else { return .missingKey }
-        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
-        events.end(Trade.self, kind: .trade)
-        return nil
     }
 
-    func readAggTrade(
-        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
-    ) throws(ScanError) -> DeadLetterReason? {
-        let event = events.begin(AggTrade.self)
-        event.initialize(to: AggTrade(header: header(source.stream, events)))
-        var keys = SeenKeys()
-        var symbol = JSONString(start: cursor.at, count: 0, hasEscapes: false)
-        var more = try cursor.enterObject()
-        while more {
-            let key = try cursor.readKey().single
-            switch key {
-            case UInt8(ascii: "e"): try checkEvent("aggTrade", &keys, &cursor)
-            case UInt8(ascii: "E"):
-                if try keys.admit(key, &cursor) { event.pointee.header.eventTime = try readTime(&cursor) }
-            case UInt8(ascii: "s"): if try keys.admit(key, &cursor) { symbol = try cursor.readString() }
-            case UInt8(ascii: "a"):
-                if try keys.admit(key, &cursor) { event.pointee.aggregateID = try cursor.readInteger() }
-            case UInt8(ascii: "p"):
-                if try keys.admit(key, &cursor) { event.pointee.price = try cursor.readDecimal() }
-            case UInt8(ascii: "q"):
-                if try keys.admit(key, &cursor) { event.pointee.quantity = try cursor.readDecimal() }
-            case UInt8(ascii: "f"):
-                if try keys.admit(key, &cursor) { event.pointee.firstTradeID = try cursor.readInteger() }
-            case UInt8(ascii: "l"):
-                if try keys.admit(key, &cursor) { event.pointee.lastTradeID = try cursor.readInteger() }
-            case UInt8(ascii: "T"):
-                if try keys.admit(key, &cursor) { event.pointee.tradeTime = try readTime(&cursor) }
-            case UInt8(ascii: "m"):
-                if try keys.admit(key, &cursor) {
-                    event.pointee.aggressor = try cursor.readBool() ? .sell : .buy
-                }
-            default: try cursor.skipValue()
-            }
-            more = try cursor.nextMember()
+    /// How the trade came about. `MARKET` is what goes without saying.
+    static func execution(_ text: JSONString) throws(ScanError) -> ShortText {
+        if text.isWritten("MARKET") { return ShortText() }
+        guard let word = ShortText(text.bytes) else { throw .wrongType }
+        return word
+    }
+}
+
+extension AggTrade: Payload {
+    static var kind: EventKind { .aggTrade }
+    static func keys(isFutures: Bool) -> KeySet { KeySet("apqflTm") }
+    static var required: KeySet { KeySet("apqm") }
+    static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("aggTrade") }
+
+    @inline(__always)
+    mutating func take(
+        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
+        _ notes: inout PayloadNotes
+    ) throws(ScanError) {
+        switch key {
+        case UInt8(ascii: "a"): aggregateID = try cursor.readInteger()
+        case UInt8(ascii: "p"): price = try cursor.readDecimal()
+        case UInt8(ascii: "q"): quantity = try cursor.readDecimal()
+        case UInt8(ascii: "f"): firstTradeID = try cursor.readInteger()
+        case UInt8(ascii: "l"): lastTradeID = try cursor.readInteger()
+        case UInt8(ascii: "T"): tradeTime = try reader.readTime(&cursor)
+        default: aggressor = try cursor.readBool() ? .sell : .buy
         }
-        guard keys.hasAll("sapqm") else { return .missingKey }
-        if let reason = try settle(symbol, source, &event.pointee.header, &cursor) { return reason }
-        events.end(AggTrade.self, kind: .aggTrade)
-        return nil
     }
 }

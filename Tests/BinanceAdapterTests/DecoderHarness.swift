@@ -31,11 +31,11 @@ final class DecoderHarness {
     private var consumer: RingConsumer
 
     init(
-        _ streams: [StreamPlan], timeUnit: BinanceAdapter.TimeUnit = .milliseconds, ringBytes: Int = 1 << 22,
-        instrumentCapacity: Int = 4_096
+        _ streams: [StreamPlan], market: String = "spot", timeUnit: BinanceAdapter.TimeUnit = .milliseconds,
+        ringBytes: Int = 1 << 22, instrumentCapacity: Int = 4_096
     ) throws {
-        instruments = InstrumentTable(exchanges: ["binance"], capacity: instrumentCapacity)
-        var adapter = try #require(BinanceAdapter(market: "spot"))
+        var adapter = try #require(BinanceAdapter(market: market))
+        instruments = InstrumentTable(exchanges: [adapter.exchange], capacity: instrumentCapacity)
         adapter.timeUnit = timeUnit
         decoder = adapter.makeDecoder(market: 0, instruments: instruments, streams: streams)
         let (producer, consumer, _) = try Ring.make(name: "test", minimumCapacity: ringBytes)
@@ -48,13 +48,14 @@ final class DecoderHarness {
     }
 
     convenience init(
-        _ subscriptions: [Subscription], timeUnit: BinanceAdapter.TimeUnit = .milliseconds,
+        _ subscriptions: [Subscription], market: String = "spot",
+        timeUnit: BinanceAdapter.TimeUnit = .milliseconds,
         ringBytes: Int = 1 << 22
     ) throws {
         var warnings: [String] = []
-        let streams = try #require(BinanceAdapter(market: "spot"))
+        let streams = try #require(BinanceAdapter(market: market))
             .streams(for: subscriptions, warnings: &warnings)
-        try self.init(streams, timeUnit: timeUnit, ringBytes: ringBytes)
+        try self.init(streams, market: market, timeUnit: timeUnit, ringBytes: ringBytes)
     }
 
     /// Decodes frames that lie one behind the other in one run, with `padding` everywhere around them.
@@ -148,6 +149,7 @@ extension Reading {
             set("price", event.price)
             set("quantity", event.quantity)
             fields["aggressor"] = event.aggressor.name
+            if event.execution.isPresent { fields["execution"] = event.execution.description }
         case .aggTrade:
             let event = record.load(as: AggTrade.self)
             set("aggregateId", event.aggregateID)
@@ -188,7 +190,15 @@ extension Reading {
             fields["offset"] = "\(letter.offset)"
             bytes = Array(record.dropFirst(MemoryLayout<DeadLetter>.stride))
             #expect(bytes.count == Int(letter.frameLength))
-        case .markPrice, .depth, .gap: Issue.record("an event of kind \(header.kind.name)")
+        case .markPrice:
+            let event = record.load(as: MarkPrice.self)
+            set("markPrice", event.markPrice)
+            set("indexPrice", event.indexPrice)
+            set("settlementPrice", event.settlementPrice)
+            set("fundingRate", event.fundingRate)
+            set("nextFundingTime", event.nextFundingTime)
+            set("averageMarkPrice", event.averageMarkPrice)
+        case .depth, .gap: Issue.record("an event of kind \(header.kind.name)")
         }
     }
 

@@ -176,7 +176,10 @@ struct DecoderTests {
     @Test func acknowledgements() throws {
         #expect(try signals(#"{"result":null,"id":1}"#) == [.acknowledged(id: 1)])
         #expect(try signals(#"{"id":312,"result":null}"#) == [.acknowledged(id: 312)])
-        #expect(try signals(#"{"result":["btcusdt@aggTrade"],"id":3}"#) == [.acknowledged(id: 3)])
+        #expect(
+            try signals(#"{"result":["btcusdt@aggTrade"],"id":3}"#) == [
+                .listed(id: 3, names: ["btcusdt@aggTrade"])
+            ])
         #expect(try signals(#"{"result":true,"id":2}"#) == [.acknowledged(id: 2)])
     }
 

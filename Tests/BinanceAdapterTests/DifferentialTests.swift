@@ -9,35 +9,44 @@ import Testing
 struct DifferentialTests {
     /// The subscriptions that stream names come from; depth is left out, as nobody can ask for it.
     static func subscription(for stream: String) -> Subscription? {
-        if stream == "!miniTicker@arr" { return Subscription(kind: .miniTicker, symbols: .all) }
-        if stream.hasPrefix("!ticker"), stream.hasSuffix("@arr") {
-            let window = stream.dropFirst(8).dropLast(4)
-            return Subscription(
-                kind: .ticker, symbols: .all, window: TickerWindow(name: String(window)) ?? .hours24)
+        var name = stream[...]
+        var speed: Int64? = stream.contains("markPrice") ? 3_000_000_000 : nil
+        if name.hasSuffix("@1s") {
+            name = name.dropLast(3)
+            speed = 1_000_000_000
         }
-        let parts = stream.split(separator: "@", maxSplits: 1).map(String.init)
-        guard parts.count == 2 else { return nil }
-        let symbols = Subscription.Symbols.some([parts[0].uppercased()])
-        let suffix = parts[1].split(separator: "_").map(String.init)
+        let symbols: Subscription.Symbols
+        let suffix: [String]
+        if name.hasPrefix("!") {
+            symbols = .all
+            suffix = name.dropFirst().split(separator: "@")[0].split(separator: "_").map(String.init)
+        } else {
+            let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else { return nil }
+            symbols = .some([parts[0].uppercased()])
+            suffix = parts[1].split(separator: "_").map(String.init)
+        }
         switch suffix[0] {
-        case "trade": return Subscription(kind: .trade, symbols: symbols)
-        case "aggTrade": return Subscription(kind: .aggTrade, symbols: symbols)
+        case "trade", "aggTrade", "miniTicker", "bookTicker":
+            return EventKind(name: suffix[0]).map { Subscription(kind: $0, symbols: symbols) }
         case "kline": return Subscription(kind: .kline, symbols: symbols, interval: Interval(name: suffix[1]))
         case "ticker":
             let window = suffix.count > 1 ? TickerWindow(name: suffix[1]) : nil
             return Subscription(kind: .ticker, symbols: symbols, window: window ?? .hours24)
-        case "miniTicker": return Subscription(kind: .miniTicker, symbols: symbols)
-        case "bookTicker": return Subscription(kind: .bookTicker, symbols: symbols)
         case "avgPrice": return Subscription(kind: .averagePrice, symbols: symbols)
+        case "markPrice": return Subscription(kind: .markPrice, symbols: symbols, updateSpeed: speed)
         default: return nil
         }
     }
 
     /// Streams for everything that the names ask for.
-    static func plans(_ names: some Sequence<String>) throws -> [StreamPlan] {
-        var warnings: [String] = []
-        let plans = try #require(BinanceAdapter(market: "spot"))
-            .streams(for: names.sorted().compactMap(subscription), warnings: &warnings)
+    static func plans(_ names: some Sequence<String>, market: String = "spot") throws -> [StreamPlan] {
+        let adapter = try #require(BinanceAdapter(market: market))
+        // What the market does not have (`!bookTicker` on spot) is left out too.
+        let plans = Set(names).sorted().compactMap(subscription).flatMap { subscription in
+            var warnings: [String] = []
+            return (try? adapter.streams(for: [subscription], warnings: &warnings)) ?? []
+        }
         let known = Set(names)
         for plan in plans { #expect(known.contains(plan.name)) }
         return plans
@@ -54,7 +63,7 @@ struct DifferentialTests {
 
     /// What differs; nil where nothing does. Offsets and reasons of dead letters are not compared.
     static func difference(
-        _ frame: [UInt8], _ harness: DecoderHarness, _ reference: SpotReference, padding: UInt8
+        _ frame: [UInt8], _ harness: DecoderHarness, _ reference: FrameReference, padding: UInt8
     ) -> String? {
         let ignoredBefore = harness.counters.counts(nil, market: 0).ignored
         let expected = reference.read(frame)
@@ -63,38 +72,61 @@ struct DifferentialTests {
             if reading.kind == .deadLetter { reading.fields = [:] }
             return reading
         }
-        let isIgnored = harness.counters.counts(nil, market: 0).ignored > ignoredBefore
-        let answers = harness.takeSignals().map { signal -> SpotReference.Answer in
+        let ignored = harness.counters.counts(nil, market: 0).ignored - ignoredBefore
+        let answers = harness.takeSignals().map { signal -> FrameReference.Answer in
             switch signal {
-            case .acknowledged, .listed: .acknowledged
+            case .acknowledged: .acknowledged
+            case .listed(_, let names): .listed(names)
             case .refused: .refused
             case .serverShutdown: .serverShutdown
             }
         }
-        if found == expected.readings, isIgnored == expected.isIgnored,
+        if found == expected.readings, ignored == expected.ignored,
             answers == (expected.answer.map { [$0] } ?? [])
         {
             return nil
         }
         return """
             frame \(String(decoding: frame, as: UTF8.self))
-            found \(found) ignored \(isIgnored) \(answers)
+            found \(found) ignored \(ignored) \(answers)
             expected \(expected)
             """
     }
 
-    @Test func recordedFrames() throws {
-        guard RecordedFeeds.spot != nil else {
-            print("no recorded feeds here: set RECORDED_FEEDS; nothing was compared")
+    /// The frame with the wrapper that it was recorded without, as the streams of raw connections come.
+    static func combined(_ frame: [UInt8]) -> [UInt8] {
+        guard streamName(frame) == nil, let json = try? ReferenceJSON.read(frame) else { return frame }
+        var row = json
+        var isArray = false
+        if case .array(let rows) = json, let first = rows.first { (row, isArray) = (first, true) }
+        guard case .string(let event) = row["e"] else { return frame }
+        let suffixes = [
+            "24hrMiniTicker": "miniTicker", "24hrTicker": "ticker", "markPriceUpdate": "markPrice",
+        ]
+        let text = String(decoding: event.raw, as: UTF8.self)
+        let suffix = suffixes[text] ?? text
+        var name = "!\(suffix)@arr"
+        if !isArray {
+            guard case .string(let symbol) = row["s"] else { return frame }
+            name = "\(String(decoding: symbol.raw, as: UTF8.self).lowercased())@\(suffix)"
+        }
+        return Array("{\"stream\":\"\(name)\",\"data\":".utf8) + frame + [UInt8(ascii: "}")]
+    }
+
+    @Test(arguments: zip(["spot", "usdm", "coinm"], [10_000, 300_000, 60_000]))
+    func recordedFrames(market: String, eventsAtLeast: Int) throws {
+        guard RecordedFeeds.home(of: market) != nil else {
+            print("no recorded feeds of \(market) here: set RECORDED_FEEDS; nothing was compared")
             return
         }
         var compared = 0
         var events = 0
-        for file in RecordedFeeds.files() {
-            let frames = try RecordedFeeds.frames(of: file)
-            let plans = try DifferentialTests.plans(Set(frames.compactMap(DifferentialTests.streamName)))
-            let harness = try DecoderHarness(plans)
-            let reference = SpotReference(plans)
+        for file in RecordedFeeds.files(of: market) {
+            let frames = try RecordedFeeds.frames(of: file).map(DifferentialTests.combined)
+            let plans = try DifferentialTests.plans(
+                Set(frames.compactMap(DifferentialTests.streamName)), market: market)
+            let harness = try DecoderHarness(plans, market: market)
+            let reference = FrameReference(plans, market: market)
             for frame in frames {
                 // A frame of a stream that nobody asked for needs no reading: there are 90,000 of depth.
                 if let name = DifferentialTests.streamName(frame), reference.streams[name] == nil,
@@ -109,40 +141,22 @@ struct DifferentialTests {
                 }
                 compared += 1
             }
-            events += EventKind.allCases.reduce(0) { $0 + harness.counters.counts($1, market: 0).received }
+            let counts = EventKind.allCases.map { harness.counters.counts($0, market: 0).received }
+            events += counts.reduce(0, +)
         }
         print(
-            "\(compared) recorded frames, \(events) events and dead letters: all as the reference reads them")
-        #expect(events > 10_000)
+            "\(market): \(compared) recorded frames, \(events) events and dead letters, all as the reference"
+                + " reads them")
+        #expect(events > eventsAtLeast)
     }
 
-    /// One frame of each kind, for mutations.
-    static let seeds: [String] = [
-        #"{"stream":"btcusdt@trade","data":{"e":"trade","E":1790960630914,"s":"BTCUSDT","t":6732650448,"p":"84922.04000000","q":"0.00023000","T":1790960630913,"m":true,"M":true}}"#,
-        #"{"stream":"btcusdt@trade","data":{"e":"trade","E":1592591955766,"s":"BTCUSDT","t":343719861,"p":"9302.00000000","q":"0.00101900","b":2517144287,"a":2517144235,"T":1592591955765,"m":false,"M":true}}"#,
-        #"{"stream":"bnbbtc@aggTrade","data":{"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,"T":1672515782136,"m":true,"M":true}}"#,
-        #"{"stream":"bnbbtc@kline_1m","data":{"e":"kline","E":1672515782136,"s":"BNBBTC","k":{"t":1672515780000,"T":1672515839999,"s":"BNBBTC","i":"1m","f":100,"L":200,"o":"0.0010","c":"0.0020","h":"0.0025","l":"0.0015","v":"1000","n":100,"x":false,"q":"1.0000","V":"500","Q":"0.500","B":"123456"}}}"#,
-        #"{"stream":"bnbbtc@kline_1s","data":{"e":"kline","E":1672515782136,"s":"BNBBTC","k":{"t":1672515780000,"T":1672515780999,"s":"BNBBTC","i":"1s","f":-1,"L":-1,"o":"0.0010","c":"0.0010","h":"0.0010","l":"0.0010","v":"0.00000000","n":0,"x":true,"q":"0.00000000","V":"0.00000000","Q":"0.00000000","B":"0"}}}"#,
-        "{\"stream\":\"bnbbtc@ticker\",\"data\":\(GoldenTests.ticker24)}",
-        #"{"stream":"bnbbtc@ticker_1h","data":{"e":"1hTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","o":"0.0010","h":"0.0025","l":"0.0010","c":"0.0025","w":"0.0018","v":"10000","q":"18","O":0,"C":1675216573749,"F":0,"L":18150,"n":18151}}"#,
-        "{\"stream\":\"bnbbtc@miniTicker\",\"data\":\(GoldenTests.miniTicker("BNBBTC"))}",
-        "{\"stream\":\"!miniTicker@arr\",\"data\":[\(GoldenTests.miniTicker("BNBBTC")),\(GoldenTests.miniTicker("币安人生USDT"))]}",
-        "{\"stream\":\"!ticker_1d@arr\",\"data\":[\(GoldenTests.ticker24.replacing("24hr", with: "1d"))]}",
-        #"{"stream":"bnbusdt@bookTicker","data":{"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}}"#,
-        #"{"stream":"btcusdt@avgPrice","data":{"e":"avgPrice","E":1693907033000,"s":"BTCUSDT","i":"5m","w":"25776.86000000","T":1693907032213}}"#,
-        #"{"stream":"币安人生usdt@trade","data":{"e":"trade","E":1,"s":"币安人生USDT","t":1,"p":"1","q":"1","T":1,"m":false,"M":true}}"#,
-        #"{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[["43.5","7.0"]],"a":[]}}"#,
-        #"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}"#,
-        #"{"e":"serverShutdown","E":1770123456789}"#,
-        #"{"result":null,"id":1}"#, #"{"result":["btcusdt@aggTrade"],"id":3}"#,
-        #"{"code":0,"msg":"Unknown property","id":1}"#,
-        #"{"error":{"code":2,"msg":"Invalid request: request ID must be an unsigned integer"},"id":4}"#,
-    ]
-
-    static let seedStreams = seeds.compactMap { streamName(Array($0.utf8)) }.filter { !$0.contains("depth") }
+    private func bench(_ market: String) throws -> (DecoderHarness, FrameReference) {
+        let plans = try DifferentialTests.plans(Seeds.streams(of: market), market: market)
+        return (try DecoderHarness(plans, market: market), FrameReference(plans, market: market))
+    }
 
     private func check(
-        _ frame: [UInt8], _ harness: DecoderHarness, _ reference: SpotReference, _ padding: UInt8
+        _ frame: [UInt8], _ harness: DecoderHarness, _ reference: FrameReference, _ padding: UInt8
     )
         -> Bool
     {
@@ -153,11 +167,9 @@ struct DifferentialTests {
         return false
     }
 
-    @Test(arguments: seeds.indices) func everyCut(index: Int) throws {
-        let plans = try DifferentialTests.plans(DifferentialTests.seedStreams)
-        let harness = try DecoderHarness(plans)
-        let reference = SpotReference(plans)
-        let frame = Array(DifferentialTests.seeds[index].utf8)
+    @Test(arguments: Seeds.all) func everyCut(seed: Seeds.Seed) throws {
+        let (harness, reference) = try bench(seed.market)
+        let frame = seed.frame
         for cut in 0...frame.count {
             for padding in [0x00, 0x22, 0x30, 0x7D] as [UInt8] {
                 guard check(Array(frame[..<cut]), harness, reference, padding) else { return }
@@ -165,12 +177,10 @@ struct DifferentialTests {
         }
     }
 
-    @Test(arguments: seeds.indices) func flippedBytes(index: Int) throws {
-        let plans = try DifferentialTests.plans(DifferentialTests.seedStreams)
-        let harness = try DecoderHarness(plans)
-        let reference = SpotReference(plans)
-        let frame = Array(DifferentialTests.seeds[index].utf8)
-        var generator = SeededGenerator(seed: UInt64(index))
+    @Test(arguments: Seeds.all) func flippedBytes(seed: Seeds.Seed) throws {
+        let (harness, reference) = try bench(seed.market)
+        let frame = seed.frame
+        var generator = SeededGenerator(seed: UInt64(seed.number))
         let alphabet = Array("{}[]\",:\\0123456789truefalsnmMTE .-+".utf8) + [0x00, 0x1F, 0x80, 0xFF]
         for _ in 0..<3_000 {
             var bytes = frame
@@ -193,12 +203,10 @@ struct DifferentialTests {
     }
 
     /// Other orders, white space, keys that nobody knows, nulls, repeats, missing keys, values of other types.
-    @Test(arguments: seeds.indices) func rewritten(index: Int) throws {
-        let plans = try DifferentialTests.plans(DifferentialTests.seedStreams)
-        let harness = try DecoderHarness(plans)
-        let reference = SpotReference(plans)
-        let json = try ReferenceJSON.read(Array(DifferentialTests.seeds[index].utf8))
-        var generator = SeededGenerator(seed: UInt64(1_000 + index))
+    @Test(arguments: Seeds.all) func rewritten(seed: Seeds.Seed) throws {
+        let (harness, reference) = try bench(seed.market)
+        let json = try ReferenceJSON.read(seed.frame)
+        var generator = SeededGenerator(seed: UInt64(1_000 + seed.number))
         for _ in 0..<1_500 {
             let harm = Int.random(in: 0..<3, using: &generator) == 0
             let changed = DifferentialTests.rewrite(json, harm: harm, &generator)
@@ -218,7 +226,7 @@ struct DifferentialTests {
         let odd: [JSONValue] = [
             .null, .bool(true), .number("1"), .number("-1"), .number("1e3"), .number("9223372036854775807"),
             .number("-9223372036854775808"), .number("10000000000000"), .number("0.10"),
-            .string(JSONText("")),
+            .string(JSONText("")), .string(JSONText("RPI")), .number("2"),
             .string(JSONText("1.5")), .string(JSONText("01")), .string(JSONText("BTCUSDT")), .array([]),
             .object([]), .string(JSONText("5192296858534827628530496329220096")),
             .string(JSONText("1234567890123456789012.123456789")),
@@ -230,7 +238,7 @@ struct DifferentialTests {
                 members[index].value = rewrite(members[index].value, harm: harm, &generator)
             }
             if Int.random(in: 0..<3, using: &generator) == 0 {
-                let keys = ["st", "nq", "ps", "unknown key", "é", "", "longlonglong", "X"]
+                let keys = ["st", "nq", "ps", "unknown key", "é", "", "longlonglong", "X", "ap"]
                 let value: JSONValue = .array([.object([.init(key: JSONText("s"), value: .number("1.5e3"))])])
                 members.insert(
                     .init(
@@ -260,9 +268,7 @@ struct DifferentialTests {
     }
 
     @Test func escapedKeysAndNames() throws {
-        let plans = try DifferentialTests.plans(DifferentialTests.seedStreams)
-        let harness = try DecoderHarness(plans)
-        let reference = SpotReference(plans)
+        let (harness, reference) = try bench("spot")
         for frame in [
             #"{"\u0073tream":"btcusdt\u0040trade","d\u0061ta":{"\u0065":"trade","E":1,"\u0073":"\u0042TCUSDT","t":1,"p":"1","q":"1","T":1,"m":false}}"#,
             #"{"stream":"btcusdt@trade","data":{"e":"tr\u0061de","E":1,"s":"BTCUSDT","t":1,"p":"1","q":"1","T":1,"m":false}}"#,

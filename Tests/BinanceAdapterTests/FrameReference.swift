@@ -3,22 +3,26 @@ import MarketData
 import ReferenceJSON
 
 /// What a frame must become, by an independent reading: JSON as values, then looked up by keys.
-struct SpotReference {
+struct FrameReference {
     /// By name.
     let streams: [String: StreamPlan]
+    /// What the market's rows say in `st`; nil for spot.
+    let system: String?
 
-    init(_ streams: [StreamPlan]) {
+    init(_ streams: [StreamPlan], market: String = "spot") {
+        system = ["usdm": "1", "coinm": "2"][market]
         self.streams = Dictionary(streams.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     enum Answer: Equatable {
         case acknowledged, refused, serverShutdown
+        case listed([String])
     }
 
     struct Expectation {
         /// Events, and dead letters with their bytes and no fields.
         var readings: [Reading] = []
-        var isIgnored = false
+        var ignored = 0
         var answer: Answer?
     }
 
@@ -28,7 +32,7 @@ struct SpotReference {
         do {
             return try readFrame(frame)
         } catch {
-            return Expectation(readings: [SpotReference.deadLetter(frame)])
+            return Expectation(readings: [FrameReference.deadLetter(frame)])
         }
     }
 
@@ -50,12 +54,24 @@ struct SpotReference {
             return Expectation(answer: .refused)
         }
         if json["result"] != nil, case .number(let text) = json["id"], let id = Int64(text), id != .min {
-            return Expectation(answer: .acknowledged)
+            return Expectation(answer: FrameReference.listed(json["result"]) ?? .acknowledged)
         }
         if case .string(let event) = json["e"], event.raw == Array("serverShutdown".utf8) {
             return Expectation(answer: .serverShutdown)
         }
         throw Unreadable()
+    }
+
+    private static func listed(_ result: JSONValue?) -> Answer? {
+        guard case .array(let elements) = result else { return nil }
+        var names: [String] = []
+        for element in elements {
+            guard case .string(let name) = element, let text = name.text, text.count <= 256 else {
+                return nil
+            }
+            names.append(String(decoding: text, as: UTF8.self))
+        }
+        return .listed(names)
     }
 
     private func readData(_ frame: [UInt8], _ name: JSONText, _ data: JSONValue) throws(Unreadable)
@@ -65,9 +81,12 @@ struct SpotReference {
             Array(plan.name.utf8) == text
         else {
             if name.raw == Array("!serverShutdown".utf8) { return Expectation(answer: .serverShutdown) }
-            return Expectation(isIgnored: true)
+            return Expectation(ignored: 1)
         }
-        guard plan.symbol == nil else { return Expectation(readings: [try event(data, plan)]) }
+        guard plan.name.contains("@arr") else {
+            guard let reading = try event(data, plan) else { return Expectation(ignored: 1) }
+            return Expectation(readings: [reading])
+        }
         guard case .array(let elements) = data,
             let bytes = try? ReferenceJSON.elementBytes(of: frame, path: ["data"])
         else { throw Unreadable() }
@@ -77,22 +96,31 @@ struct SpotReference {
             room -= max(MemoryLayout<DeadLetter>.stride + element.count, MemoryLayout<Ticker>.size) + 16
         }
         guard room >= 0 else { throw Unreadable() }
-        var readings: [Reading] = []
+        var expectation = Expectation()
         for (element, bytes) in zip(elements, bytes) {
-            readings.append((try? event(element, plan)) ?? SpotReference.deadLetter(bytes))
+            do {
+                if let reading = try event(element, plan) {
+                    expectation.readings.append(reading)
+                } else {
+                    expectation.ignored += 1
+                }
+            } catch {
+                expectation.readings.append(FrameReference.deadLetter(bytes))
+            }
         }
-        return Expectation(readings: readings)
+        return expectation
     }
 
     // MARK: - Payloads
 
     private enum Shape {
-        case time, integer, decimal, aggressor, flag, word, interval
+        case time, integer, decimal, decimalOrNothing, aggressor, flag, word, interval, execution
     }
 
     private typealias Field = (key: String, name: String, shape: Shape)
 
-    private func event(_ json: JSONValue, _ plan: StreamPlan) throws(Unreadable) -> Reading {
+    /// Nil where it is another market's.
+    private func event(_ json: JSONValue, _ plan: StreamPlan) throws(Unreadable) -> Reading? {
         let statistics: [Field] = [
             ("o", "open", .decimal), ("h", "high", .decimal), ("l", "low", .decimal), ("c", "last", .decimal),
             ("v", "volume", .decimal), ("q", "quoteVolume", .decimal),
@@ -104,7 +132,7 @@ struct SpotReference {
                 fields: [
                     ("t", "tradeId", .integer), ("p", "price", .decimal), ("q", "quantity", .decimal),
                     ("T", "tradeTime", .time), ("m", "aggressor", .aggressor),
-                ])
+                ] + (system == nil ? [] : [("X", "execution", .execution)]))
         case .aggTrade:
             return try object(
                 json, plan, event: "aggTrade", required: "apqm",
@@ -117,7 +145,7 @@ struct SpotReference {
         case .kline: return try kline(json, plan)
         case .ticker:
             let window = TickerWindow(rawValue: plan.variant)?.name ?? ""
-            var reading = try object(
+            let read = try object(
                 json, plan, event: window == "24h" ? "24hrTicker" : "\(window)Ticker", required: "ohlc",
                 fields: statistics + [
                     ("p", "change", .decimal), ("P", "changePercent", .decimal),
@@ -127,6 +155,7 @@ struct SpotReference {
                     ("O", "openTime", .time), ("C", "closeTime", .time), ("F", "firstTradeId", .integer),
                     ("L", "lastTradeId", .integer), ("n", "tradeCount", .integer),
                 ])
+            guard var reading = read else { return nil }
             reading.fields["window"] = window
             return reading
         case .miniTicker:
@@ -142,24 +171,41 @@ struct SpotReference {
             return try object(
                 json, plan, event: "avgPrice", required: "w",
                 fields: [("i", "interval", .word), ("w", "price", .decimal), ("T", "tradeTime", .time)])
-        case .markPrice, .depth, .gap, .deadLetter: throw Unreadable()
+        case .markPrice:
+            return try object(
+                json, plan, event: "markPriceUpdate", required: "p",
+                fields: [
+                    ("p", "markPrice", .decimal), ("i", "indexPrice", .decimalOrNothing),
+                    ("P", "settlementPrice", .decimalOrNothing), ("r", "fundingRate", .decimalOrNothing),
+                    ("T", "nextFundingTime", .time), ("ap", "averageMarkPrice", .decimalOrNothing),
+                ])
+        case .depth, .gap, .deadLetter: throw Unreadable()
         }
     }
 
-    private func kline(_ json: JSONValue, _ plan: StreamPlan) throws(Unreadable) -> Reading {
-        var reading = try object(json, plan, event: "kline", required: "k", alsoKnown: "k", fields: [])
-        guard let bar = json["k"] else { throw Unreadable() }
+    private static let bar: [Field] = [
+        ("t", "openTime", .time), ("T", "closeTime", .time), ("f", "firstTradeId", .integer),
+        ("L", "lastTradeId", .integer), ("o", "open", .decimal), ("c", "close", .decimal),
+        ("h", "high", .decimal), ("l", "low", .decimal), ("v", "volume", .decimal),
+        ("n", "tradeCount", .integer), ("x", "closed", .flag), ("q", "quoteVolume", .decimal),
+        ("V", "takerBuyVolume", .decimal), ("Q", "takerBuyQuoteVolume", .decimal),
+        ("i", "interval", .interval),
+    ]
+
+    private func kline(_ json: JSONValue, _ plan: StreamPlan) throws(Unreadable) -> Reading? {
+        // A bar that cannot be read at all is worse than one of another market.
+        if let bar = json["k"], bar != .null {
+            _ = try values(bar, plan, required: "", alsoKnown: "s", fields: FrameReference.bar)
+            switch bar["s"] {
+            case nil, .null, .string: break
+            default: throw Unreadable()
+            }
+        }
+        let read = try object(json, plan, event: "kline", required: "k", alsoKnown: "k", fields: [])
+        guard var reading = read, let bar = json["k"] else { return nil }
         reading.fields.merge(
-            try values(
-                bar, plan, required: "tohlcx", alsoKnown: "s",
-                fields: [
-                    ("t", "openTime", .time), ("T", "closeTime", .time), ("f", "firstTradeId", .integer),
-                    ("L", "lastTradeId", .integer), ("o", "open", .decimal), ("c", "close", .decimal),
-                    ("h", "high", .decimal), ("l", "low", .decimal), ("v", "volume", .decimal),
-                    ("n", "tradeCount", .integer), ("x", "closed", .flag), ("q", "quoteVolume", .decimal),
-                    ("V", "takerBuyVolume", .decimal), ("Q", "takerBuyQuoteVolume", .decimal),
-                    ("i", "interval", .interval),
-                ]), uniquingKeysWith: { _, new in new })
+            try values(bar, plan, required: "tohlcx", alsoKnown: "s", fields: FrameReference.bar),
+            uniquingKeysWith: { _, new in new })
         reading.fields["interval"] = Interval(rawValue: plan.variant)?.name
         switch bar["s"] {
         case nil, .null: break
@@ -170,23 +216,39 @@ struct SpotReference {
         return reading
     }
 
+    /// Nil where the object says that it is another market's: whatever else is missing then.
     private func object(
         _ json: JSONValue, _ plan: StreamPlan, event: String, required: String, alsoKnown: String = "",
         fields: [Field]
-    ) throws(Unreadable) -> Reading {
-        var read = try values(
-            json, plan, required: required + "s", alsoKnown: alsoKnown + "es",
-            fields: fields + [("E", "eventTime", .time)])
+    ) throws(Unreadable) -> Reading? {
+        let all = fields + [("E", "eventTime", .time)]
+        let known = alsoKnown + "es"
+        _ = try values(json, plan, required: "", alsoKnown: known, fields: all)
         switch json["e"] {
         case nil, .null: break
         case .string(let name): guard name.raw == Array(event.utf8) else { throw Unreadable() }
         default: throw Unreadable()
         }
+        switch json["s"] {
+        case nil, .null, .string: break
+        default: throw Unreadable()
+        }
+        if let system {
+            if case .object(let members) = json, members.filter({ $0.key.means("st") }).count > 1 {
+                throw Unreadable()
+            }
+            if let value = json["st"], value != .null {
+                guard case .number(let text) = value, let number = Int64(text), number != .min else {
+                    throw Unreadable()
+                }
+                if "\(number)" != system { return nil }
+            }
+        }
+        let read = try values(json, plan, required: required + "s", alsoKnown: known, fields: all)
         guard case .string(let symbol) = json["s"], let text = symbol.text, !text.isEmpty, text.count <= 60,
             !text.contains(where: { $0 <= 0x20 || $0 == 0x22 || $0 == 0x5C || $0 == 0x7F }),
             let name = String(validating: text, as: UTF8.self)
         else { throw Unreadable() }
-        read["window"] = nil
         return Reading(kind: plan.kind, symbol: name, fields: read)
     }
 
@@ -202,7 +264,8 @@ struct SpotReference {
         var read: [String: String] = [:]
         for field in fields {
             guard let value = json[field.key], value != .null else { continue }
-            read[field.name] = try text(of: value, field.shape, plan)
+            let text = try text(of: value, field.shape, plan)
+            if !text.isEmpty { read[field.name] = text }
         }
         return read
     }
@@ -219,6 +282,14 @@ struct SpotReference {
             return "\(nanos)"
         case (.decimal, .string(let text)): return try decimal(text.raw)
         case (.decimal, .number(let text)): return try decimal(Array(text.utf8))
+        case (.decimalOrNothing, .string(let text)) where text.raw.isEmpty: return ""
+        case (.decimalOrNothing, _): return try self.text(of: value, .decimal, plan)
+        case (.execution, .string(let text)):
+            let word = String(decoding: text.raw, as: UTF8.self)
+            guard text.raw.count <= 24,
+                word.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "-") })
+            else { throw Unreadable() }
+            return word == "MARKET" ? "" : word
         case (.aggressor, .bool(let isMaker)): return isMaker ? "sell" : "buy"
         case (.flag, .bool(let flag)): return "\(flag)"
         case (.word, .string(let text)):

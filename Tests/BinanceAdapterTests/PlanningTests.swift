@@ -16,8 +16,8 @@ struct PlanningTests {
     }
 
     @Test func markets() throws {
-        #expect(BinanceAdapter.markets == ["spot"])
-        #expect(BinanceAdapter(market: "usdm") == nil)
+        #expect(BinanceAdapter.markets == ["spot", "usdm", "coinm"])
+        #expect(BinanceAdapter(market: "futures") == nil)
         #expect(BinanceAdapter(market: "Spot") == nil)
         #expect(try adapter().exchange == "binance")
         #expect(try adapter().defaultEndpoint.description == "wss://stream.binance.com:9443")
@@ -59,7 +59,8 @@ struct PlanningTests {
                     name: "币安人生usdt@kline_12h", kind: .kline, variant: Interval.hour12.rawValue,
                     symbol: "币安人生USDT"),
                 StreamPlan(
-                    name: "!ticker_1d@arr", kind: .ticker, variant: TickerWindow.day1.rawValue, symbol: nil),
+                    name: "!ticker_1d@arr", kind: .ticker, variant: TickerWindow.day1.rawValue, symbol: nil,
+                    period: 1_000_000_000),
             ])
     }
 

@@ -1,22 +1,23 @@
 import CZstd
 import Foundation
 
-/// Frames that were recorded from Binance spot.
+/// Frames that were recorded from Binance.
 enum RecordedFeeds {
     /// Where the feeds lie: RECORDED_FEEDS, or `../shared/feeds` beside the package.
-    static var spot: URL? {
+    static func home(of market: String) -> URL? {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
         let feeds =
             ProcessInfo.processInfo.environment["RECORDED_FEEDS"].map { URL(filePath: $0) }
             ?? root.deletingLastPathComponent().appending(path: "shared/feeds")
-        let spot = feeds.appending(path: "binance-spot")
-        return FileManager.default.fileExists(atPath: spot.path) ? spot : nil
+        let home = feeds.appending(path: "binance-\(market)")
+        return FileManager.default.fileExists(atPath: home.path) ? home : nil
     }
 
     /// All files of frames, in the order of their names.
-    static func files() -> [URL] {
-        guard let spot, let found = FileManager.default.enumerator(at: spot, includingPropertiesForKeys: nil)
+    static func files(of market: String) -> [URL] {
+        guard let home = home(of: market),
+            let found = FileManager.default.enumerator(at: home, includingPropertiesForKeys: nil)
         else { return [] }
         return found.compactMap { $0 as? URL }
             .filter { $0.lastPathComponent.contains(".ndjson") }

@@ -10,13 +10,13 @@ import Testing
 /// taken, nothing but time would tell.
 struct SpeculationTests {
     private final class Reader {
-        let reader: SpotReader
+        let reader: FrameReader
         var writer: EventWriter
 
-        init(_ plans: [StreamPlan], isMicroseconds: Bool = false) throws {
+        init(_ plans: [StreamPlan], of market: BinanceMarket = .spot, isMicroseconds: Bool = false) throws {
             let instruments = InstrumentTable(exchanges: ["binance"], capacity: 100)
-            reader = SpotReader(
-                streams: plans, market: 0, instruments: instruments,
+            reader = FrameReader(
+                streams: plans, of: market, market: 0, instruments: instruments,
                 nanosPerUnit: isMicroseconds ? 1_000 : 1_000_000)
             let (producer, _, _) = try Ring.make(name: "test", minimumCapacity: 1 << 20)
             guard let end = producer.take() else { throw RingTaken() }
@@ -25,10 +25,7 @@ struct SpeculationTests {
                 gapNotices: CommandQueue(capacity: 1))
         }
 
-        deinit {
-            reader.streams.free()
-            reader.layouts.free()
-        }
+        deinit { reader.free() }
 
         func isSpeculated(_ frame: String) -> Bool {
             let bytes = Array(frame.utf8)
