@@ -146,7 +146,7 @@ struct Transport: ~Copyable {
     /// Why the last call failed.
     var errorText: String {
         if let tls { return String(cString: ct_client_error(tls)) }
-        return systemErrorText(socketError)
+        return socketError == 0 ? "" : systemErrorText(socketError)
     }
 
     /// `TLSv1.3 TLS_AES_256_GCM_SHA384`, with ` resumed` behind it where the session is an earlier one's; or `plain`.

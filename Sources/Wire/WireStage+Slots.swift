@@ -109,7 +109,10 @@ extension WireStage {
         _ link: Int, _ cause: ConnectionEnd, _ text: String, level: WireNotice.Level, status: Int = 0,
         retryAfterSeconds: Int? = nil
     ) {
-        monitor.notice(level, link: link, text)
+        // What we have closed ourselves ends as planned, however the peer answers.
+        let isExpected = connections[link].phase == .closing && connections[link].conclusion == nil
+        let cause = isExpected ? .stopped : cause
+        monitor.notice(isExpected ? .info : level, link: link, text)
         let generation = connections[link].generation
         release(link, cause)
         machines[link / LinkIndex.sides].ended(

@@ -55,6 +55,9 @@ public final class AttemptBudget: Sendable {
         state.withLock { $0.blockedUntil = max($0.blockedUntil, until) }
     }
 
+    /// Whether the exchange wants no attempt now.
+    public func isBlocked(_ now: Int64) -> Bool { state.withLock { now < $0.blockedUntil } }
+
     /// Attempts in the window that ends now.
     public func used(_ now: Int64) -> Int {
         state.withLock { state in state.grants.count { now - $0 < windowNanos } }

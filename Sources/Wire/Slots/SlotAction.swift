@@ -66,6 +66,8 @@ public enum SlotReport: Sendable, Equatable {
     case waiting(nanos: Int64)
     /// The budget of attempts is used up; waits for so long, ns.
     case outOfBudget(nanos: Int64)
+    /// The exchange wants no attempts (429, 418); waits for so long, ns.
+    case blocked(nanos: Int64)
     /// A second connection is being made.
     case handoverBegan(HandoverReason)
     /// The second connection delivers, the first is closed; took so long, ns.
@@ -101,6 +103,8 @@ extension SlotReport: CustomStringConvertible {
         case .waiting(let nanos): return "next attempt in \(seconds(nanos))"
         case .outOfBudget(let nanos):
             return "the budget of connection attempts is used up; next attempt in \(seconds(nanos))"
+        case .blocked(let nanos):
+            return "the exchange wants no attempts from this address; next one in \(seconds(nanos))"
         case .handoverBegan(let reason): return "replacing the connection (\(reason.name))"
         case .handedOver(let reason, let nanos):
             return "replaced the connection (\(reason.name)) in \(seconds(nanos))"

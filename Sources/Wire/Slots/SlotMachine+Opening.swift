@@ -20,7 +20,10 @@ extension SlotMachine {
         if let later = budget.take(now) {
             // Who waits for the same window must not come back at the same moment.
             nextAttempt = later + random.next(below: min(max(later - now, 1), 1_000_000_000))
-            if nextAttempt - now >= 1_000_000_000 { report(.outOfBudget(nanos: nextAttempt - now)) }
+            if nextAttempt - now >= 1_000_000_000 {
+                let wait = nextAttempt - now
+                report(budget.isBlocked(now) ? .blocked(nanos: wait) : .outOfBudget(nanos: wait))
+            }
             return false
         }
         generation &+= 1
