@@ -29,8 +29,10 @@ final class DialBench {
         }
         frames = consumer
         stage = WireStage(
-            plans: plans, contexts: contexts, frames: producer, monitor: monitor, commands: commands,
-            resolver: mailbox, waker: waker, backend: OnBothBackends.current)
+            plans: plans, contexts: contexts, frames: producer, monitor: monitor,
+            activity: StreamActivity(capacity: 16),
+            budgets: [AttemptBudget(perWindow: 300, windowNanos: 300_000_000_000)],
+            commands: commands, resolver: mailbox, waker: waker, backend: OnBothBackends.current)
     }
 
     /// A plan without streams that is soon tried again.
@@ -38,8 +40,7 @@ final class DialBench {
         _ endpoint: String, slot: Int = 0, change: (inout ConnectionPlan) throws -> Void = { _ in }
     ) throws -> ConnectionPlan {
         var plan = ConnectionPlan(
-            slot: slot, market: 0, endpoint: try Endpoint(endpoint), target: "/stream", controlFrames: [],
-            streamCount: 1)
+            slot: slot, market: 0, endpoint: try Endpoint(endpoint), target: "/stream")
         plan.limits.backoffFirstNanos = 2_000_000
         plan.limits.backoffLastNanos = 2_000_000
         try change(&plan)
@@ -91,7 +92,9 @@ final class DialBench {
     func isOpen(_ slot: Int = 0, times: Int = 1) -> Bool { monitor.openedCount(ofSlot: slot) >= times }
 
     /// The socket of a slot's connection.
-    func socket(ofSlot slot: Int = 0) -> Int32? { stage.connections[slot].transport?.fd }
+    func socket(ofSlot slot: Int = 0) -> Int32? {
+        stage.connections[LinkIndex.link(slot: slot, side: 0)].transport?.fd
+    }
 }
 
 /// A listener that never accepts and whose queue is full: whoever connects gets no answer, as from a host that drops.
