@@ -43,17 +43,24 @@ final class Connection {
     var opened: Int64 = 0
     /// Which of the listeners it came to.
     let listener: Int
+    var route = Market.Route.none
     var faults = ConnectionFaults()
+    /// Where its listener lags.
+    let held: HeldFrames?
     /// The TLS greeting is never answered.
     var isHanging = false
 
-    init(number: Int, listener: Int, transport: consuming Transport, phase: Phase, framesLeft: Int) {
+    init(
+        number: Int, listener: Int, lag: Int64, transport: consuming Transport, phase: Phase, framesLeft: Int
+    ) {
         self.number = number
         self.listener = listener
         self.transport = transport
         self.phase = phase
+        held = lag > 0 ? HeldFrames(lag: lag, connection: number) : nil
         outbox = .allocate(capacity: 1)
         outbox.initialize(to: Outbox(connection: number, isCombined: false, framesLeft: framesLeft))
+        outbox.pointee.isLagging = lag > 0
     }
 
     deinit {

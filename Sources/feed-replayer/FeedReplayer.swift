@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// A fake exchange: serves a recorded or a synthesised market over WebSocket as Binance's spot stream host does.
+/// A fake exchange: serves a recorded or a synthesised market over WebSocket as Binance's stream hosts do.
 @main
 struct FeedReplayer: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,6 +12,8 @@ struct FeedReplayer: ParsableCommand {
                 feed-replayer serve --synthetic --pace rate=1000
               A recorded feed at ten times its own pace, without TLS:
                 feed-replayer serve --plain --feed btcusdt.ndjson.zst --pace x10
+              The futures host with its routes, and a connection cut every minute or so:
+                feed-replayer serve --synthetic --market usdm --fault cut=0.016/s
               Certificates for a test:
                 feed-replayer certificate --directory ./certificates --name localhost
             """,

@@ -6,6 +6,8 @@ struct FrameWriter {
     /// More than the longest synthesised frame needs.
     static let capacity = 4096
     var at: UnsafeMutablePointer<UInt8>
+    /// Fraction digits of every decimal; nil: as many as it has.
+    var fractionDigits: Int?
 
     @inline(__always)
     mutating func put(_ text: StaticString) {
@@ -23,15 +25,22 @@ struct FrameWriter {
     @inline(__always)
     mutating func put(_ number: Int64) { at += DigitWriter.write(number, to: at) }
 
-    /// A decimal of `units` of 10^-digits, always written with eight fraction digits.
+    /// A decimal of `units` of 10^-digits.
     mutating func put(_ units: UInt64, digits: Int) {
         let one = PowerOfTen.value(digits)
         let (whole, part) = units.quotientAndRemainder(dividingBy: one)
         at += DigitWriter.write(whole, to: at)
+        putFraction(part, digits: digits)
+    }
+
+    @inline(__always)
+    private mutating func putFraction(_ part: UInt64, digits: Int) {
+        let shown = fractionDigits ?? digits
+        guard shown > 0 else { return }
         at.pointee = UInt8(ascii: ".")
         at += 1
-        DigitWriter.write(part &* PowerOfTen.value(8 &- digits), digits: 8, to: at)
-        at += 8
+        DigitWriter.write(part &* PowerOfTen.value(shown &- digits), digits: shown, to: at)
+        at += shown
     }
 
     /// A value in thousandths, with three fraction digits.
@@ -53,11 +62,7 @@ struct FrameWriter {
         } else {
             at += DigitWriter.write(UInt64(truncatingIfNeeded: lower), to: at)
         }
-        at.pointee = UInt8(ascii: ".")
-        at += 1
-        let fraction = UInt64(truncatingIfNeeded: part) &* PowerOfTen.value(8 &- digits)
-        DigitWriter.write(fraction, digits: 8, to: at)
-        at += 8
+        putFraction(UInt64(truncatingIfNeeded: part), digits: digits)
     }
 }
 

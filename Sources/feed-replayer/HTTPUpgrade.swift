@@ -13,6 +13,7 @@ enum UpgradeOutcome: Equatable {
 struct UpgradeRequest: Equatable {
     /// `/stream` wraps its payloads, `/ws` does not.
     var isCombined: Bool
+    var route: Market.Route
     /// As in the address, without a query.
     var path: String
     /// Names from the address, percent-decoded, in order.
@@ -28,7 +29,7 @@ enum HTTPUpgrade {
     /// A request longer than this is refused: it has room for an address of 1024 streams.
     static let lengthLimit = 65_536
 
-    static func read(_ bytes: [UInt8]) -> UpgradeOutcome {
+    static func read(_ bytes: [UInt8], market: Market = .spot) -> UpgradeOutcome {
         guard let end = endOfHeader(bytes) else {
             return bytes.count > lengthLimit
                 ? .refused(status: 431, body: "request is too long") : .incomplete
@@ -48,7 +49,7 @@ enum HTTPUpgrade {
             let value = trim(line[line.index(after: colon)...])
             fields[name] = fields[name].map { $0 + "," + value } ?? value
         }
-        guard let address = readAddress(Array(request[1].utf8)) else {
+        guard let address = readAddress(Array(request[1].utf8)), market.has(address.route) else {
             return .refused(status: 404, body: "no such path")
         }
         guard has("websocket", in: fields["upgrade"]), has("upgrade", in: fields["connection"]),
@@ -56,7 +57,8 @@ enum HTTPUpgrade {
         else { return .refused(status: 400, body: "not a WebSocket upgrade of version 13") }
         return .accepted(
             UpgradeRequest(
-                isCombined: address.isCombined, path: String(request[1].prefix { $0 != "?" }),
+                isCombined: address.isCombined, route: address.route,
+                path: String(request[1].prefix { $0 != "?" }),
                 streams: address.streams, key: Array(key.utf8),
                 length: end + 4))
     }
@@ -133,19 +135,30 @@ enum HTTPUpgrade {
         }
     }
 
-    /// The streams of an address, nil where the path is none of the host's.
-    static func readAddress(_ target: [UInt8]) -> (isCombined: Bool, streams: [[UInt8]])? {
+    /// What an address asks for.
+    struct Address: Equatable {
+        var isCombined: Bool
+        var route: Market.Route
+        var streams: [[UInt8]]
+    }
+
+    /// nil where the path is none of a stream host's.
+    static func readAddress(_ target: [UInt8]) -> Address? {
         let parts = target.split(separator: UInt8(ascii: "?"), maxSplits: 1, omittingEmptySubsequences: false)
-        let path = percentDecode(parts[0])
+        var path = percentDecode(parts[0])[...]
+        var route = Market.Route.none
+        for each in Market.Route.allCases where path.starts(with: "/\(each)/".utf8) && each != .none {
+            route = each
+            path = path.dropFirst("\(each)".utf8.count + 1)
+        }
         if path.elementsEqual("/stream".utf8) {
             let query = parts.count > 1 ? parts[1] : []
-            return (true, queryStreams(query))
+            return Address(isCombined: true, route: route, streams: queryStreams(query))
         }
         let raw = Array("/ws".utf8)
-        guard path.starts(with: raw), path.count == raw.count || path[raw.count] == UInt8(ascii: "/") else {
-            return nil
-        }
-        return (false, names(path.dropFirst(raw.count)))
+        let rest = path.dropFirst(raw.count)
+        guard path.starts(with: raw), rest.isEmpty || rest.first == UInt8(ascii: "/") else { return nil }
+        return Address(isCombined: false, route: route, streams: names(rest))
     }
 
     private static func queryStreams(_ query: ArraySlice<UInt8>) -> [[UInt8]] {

@@ -11,6 +11,8 @@ struct MarketEvent {
     var price: UInt64 = 0
     var quantity: UInt64 = 0
     var isBuyerMaker = false
+    /// How a futures trade came about.
+    var execution = TradeExecution.market
     var bar = TradeSums(price: 0)
     var open: Int64 = 0
     var isClosed = false
@@ -55,4 +57,9 @@ struct MarketEvent {
         self.open = open
         self.isClosed = isClosed
     }
+}
+
+/// `X` of a futures trade. Only `MARKET` and `RPI` are prints; the others use up a trade id all the same.
+enum TradeExecution: UInt8 {
+    case market, retail, notApplicable, insuranceFund
 }

@@ -2,7 +2,19 @@ import ArgumentParser
 
 /// The kinds of streams of a synthesised symbol. Those with an interval come last, one for each bar length.
 enum StreamKind: Int, CaseIterable {
-    case trade, aggTrade, ticker, miniTicker, bookTicker, avgPrice, kline
+    case trade, aggTrade, ticker, miniTicker, bookTicker, avgPrice, markPrice, markPrice1s, kline
+
+    /// What follows the symbol and `@` in the stream's name, up to a bar's length.
+    var suffix: String { self == .markPrice1s ? "markPrice@1s" : "\(self)" }
+
+    /// Whether the market has the stream.
+    func exists(in market: Market) -> Bool {
+        switch self {
+        case .avgPrice: market == .spot
+        case .markPrice, .markPrice1s: market != .spot
+        default: true
+        }
+    }
 
     /// Stream kinds of one symbol: ``kline`` counts once an interval.
     static let slotCount = StreamKind.kline.rawValue + KlineInterval.all.count
@@ -13,7 +25,7 @@ struct MarketMix: Equatable, ExpressibleByArgument {
     /// Indexed by ``StreamKind``.
     var weights: [Int]
 
-    static let standard = MarketMix(weights: [90, 0, 3, 0, 0, 0, 7])
+    static let standard = MarketMix(weights: [90, 0, 3, 0, 0, 0, 0, 0, 7])
 
     private init(weights: [Int]) { self.weights = weights }
 

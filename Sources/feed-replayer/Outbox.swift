@@ -13,6 +13,8 @@ struct Outbox {
     var isCombined: Bool
     /// Whether the server's list of outboxes to flush holds this one.
     var isDirty = false
+    /// Whether market frames wait for their time: see ``HeldFrames``.
+    var isLagging = false
     /// Whether each market frame needs a look before it goes out: see ``ConnectionFaults``.
     var isFaulty = false
     /// Market frames that may still be sent before the connection is cut.
@@ -77,11 +79,13 @@ struct Outbox {
     }
 
     /// Adds bytes that are no frame: the answer to the HTTP request.
-    mutating func append(bytes: [UInt8]) {
+    mutating func append(bytes: [UInt8]) { bytes.withUnsafeBytes { append(raw: $0) } }
+
+    /// Adds bytes as they are.
+    mutating func append(raw bytes: UnsafeRawBufferPointer) {
+        guard let from = bytes.baseAddress else { return }
         if end &+ bytes.count > capacity { makeRoom(bytes.count) }
-        bytes.withUnsafeBytes { source in
-            if let from = source.baseAddress { memcpy(base + end, from, source.count) }
-        }
+        memcpy(base + end, from, bytes.count)
         end &+= bytes.count
     }
 

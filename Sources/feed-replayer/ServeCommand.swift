@@ -78,6 +78,7 @@ struct ServeCommand: ParsableCommand {
         try pace.apply(to: &options)
         try faults.apply(to: &options)
         options.seed = market.seed
+        options.market = market.market
         options.isQuiet = quiet
         if let cpu = network.cpu {
             guard (0..<1024).contains(cpu) else { throw .usage("--cpu is the number of a CPU, from 0") }

@@ -12,6 +12,16 @@ struct NetworkOptions: ParsableArguments {
     )
     var listen: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Market frames of this listener go out so much later; may be given for each.",
+            valueName: "9444=5ms"))
+    var lag: [String] = []
+
+    @Option(
+        help: "Cut a client for which so many bytes wait, instead of having the feed wait for it.")
+    var backlogCut: Int?
+
     @Flag(help: "Plain TCP instead of TLS.")
     var plain = false
 
@@ -55,10 +65,28 @@ struct NetworkOptions: ParsableArguments {
         }
         var options = ServerOptions(listen: addresses, certificate: try certificateFiles(), pacing: pacing)
         options.recordsAreSingle = records == .single
+        try readLags(into: &options)
+        if let backlogCut {
+            guard backlogCut > 0 else { throw .usage("--backlog-cut is a number of bytes above 0") }
+            options.backlogCut = backlogCut
+        }
         options.pingInterval = Int64(pingInterval * 1e9)
         options.pongPatience = Int64(pongTimeout * 1e9)
         options.spins = idle == .spin
         return options
+    }
+
+    private func readLags(into options: inout ServerOptions) throws(ReplayerError) {
+        options.lags = options.listen.map { _ in 0 }
+        for text in lag {
+            let pair = text.split(separator: "=", maxSplits: 1).map(String.init)
+            guard pair.count == 2, let time = FaultWords.nanos(pair[1]), time <= 3_600_000_000_000 else {
+                throw .usage("--lag \(text): expected PORT=TIME or ADDRESS:PORT=TIME, as in 9444=5ms")
+            }
+            let found = options.listen.indices.filter { options.listen[$0].isNamed(pair[0]) }
+            guard !found.isEmpty else { throw .usage("--lag \(text): there is no --listen with \(pair[0])") }
+            for index in found { options.lags[index] = time }
+        }
     }
 
     private func certificateFiles() throws(ReplayerError) -> CertificateFiles? {
@@ -89,6 +117,12 @@ struct MarketOptions: ParsableArguments {
     @Flag(help: "A synthesised market.")
     var synthetic = false
 
+    @Option(
+        help:
+            "Which host to be: spot, usdm (routes /public and /market; a stream on the wrong one stays silent) or coinm."
+    )
+    var market = Market.spot
+
     @Option(help: "Symbols of the synthesised market.")
     var symbols = 50
 
@@ -97,7 +131,7 @@ struct MarketOptions: ParsableArguments {
 
     @Option(
         help:
-            "What happens how often: weights of trade, aggTrade, kline, ticker, miniTicker, bookTicker, avgPrice."
+            "What happens how often: weights of trade, aggTrade, kline, ticker, miniTicker, bookTicker, avgPrice (spot) and markPrice (futures)."
     )
     var mix = MarketMix.standard
 
@@ -122,8 +156,8 @@ struct MarketOptions: ParsableArguments {
             clock = .virtual(epoch: epochMs, step: step)
         }
         return SyntheticMarket(
-            symbols: MarketSymbol.list(count: symbols, nonASCII: nonASCII), mix: mix, seed: seed, clock: clock
-        )
+            symbols: market.symbols(count: symbols, nonASCII: nonASCII), mix: mix, seed: seed, clock: clock,
+            market: market)
     }
 }
 

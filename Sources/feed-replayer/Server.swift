@@ -39,6 +39,12 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     var ended: Int64?
     /// When the next frame is due, monotonic ns.
     var nextDue: Int64 = 0
+    /// When the next frame of a listener that lags is due, monotonic ns.
+    var nextHeld = Int64.max
+    /// Connections with such frames.
+    var lagging: Set<Int> = []
+    /// When the frame that is delivered was made, monotonic ns.
+    var madeAt: Int64 = 0
     private var nextTick: Int64 = 0
     private var isStopping = false
     private var stopDeadline: Int64 = .max
@@ -98,7 +104,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         let authority = options.certificate?.authority.map { ControlGrammar.quoted($0) } ?? "null"
         return "{\"listening\":\(urls[0]),\"listeners\":[\(urls.joined(separator: ","))],"
             + "\"certificateAuthority\":\(authority),"
-            + "\"streams\":\(registry.streamCount),\"frames\":\(source.frameCount)}"
+            + "\"streams\":\(source.streamNames.count { !$0.isEmpty }),\"frames\":\(source.frameCount)}"
     }
 
     /// Serves until a signal or, where the options say so, the end of the feed.
@@ -112,6 +118,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             if after >= schedule.nextDue { performDueFaults(after) }
             if after >= nextTick { tick(after) }
             pump(after)
+            releaseHeld(ck_monotonic_nanos())
             flushDirty(after)
             if let failure = truth.failure { throw failure }
             if isStopping, connections.isEmpty || after > stopDeadline { break }
@@ -123,7 +130,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     /// How long to wait for events, ns.
     private func patience(_ now: Int64) -> Int64 {
         if options.spins, began != nil, ended == nil { return 0 }
-        let tick = max(0, min(nextTick, schedule.nextDue) - now)
+        let tick = max(0, min(nextTick, schedule.nextDue, nextHeld) - now)
         guard canPump else {
             return connections.isEmpty && !isStopping && ended == nil ? 1_000_000_000 : tick
         }
@@ -207,7 +214,8 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             guard !isStopping, let transport = made else { continue }
             accepted += 1
             let connection = Connection(
-                number: accepted, listener: owner, transport: transport,
+                number: accepted, listener: owner, lag: options.lags.isEmpty ? 0 : options.lags[owner],
+                transport: transport,
                 phase: tls.raw == nil ? .request : .handshake, framesLeft: options.closeAfterFrames)
             connection.isHanging = doors[owner].hangs(.tls) && tls.raw != nil
             let events = connection.isHanging ? 0 : UInt32(CK_READ)
@@ -287,7 +295,9 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
                 }
             }
         }
-        if ended != nil, options.exitWhenDone, !isStopping, connections.values.allSatisfy(\.isFlushed) {
+        if ended != nil, options.exitWhenDone, !isStopping, connections.values.allSatisfy(\.isFlushed),
+            lagging.isEmpty
+        {
             stop(code: 1000, patience: 5_000_000_000)
         }
         if !options.isQuiet {

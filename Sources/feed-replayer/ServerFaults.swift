@@ -201,9 +201,7 @@ extension Server where Source: ~Copyable {
 extension Server where Source: ~Copyable {
     /// Indices of the listeners with this port or address.
     func listeners(named name: String) -> [Int] {
-        options.listen.indices.filter {
-            name == String(listeners.ports[$0]) || name == "\(options.listen[$0].host):\(listeners.ports[$0])"
-        }
+        options.listen.indices.filter { options.listen[$0].isNamed(name, port: listeners.ports[$0]) }
     }
 
     private mutating func receiveClients(_ command: FaultCommand, _ now: Int64) -> FaultOutcome {

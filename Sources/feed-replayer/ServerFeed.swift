@@ -21,6 +21,7 @@ extension Server where Source: ~Copyable {
         }
         guard canPump else { return }
         let wall = ck_realtime_nanos()
+        madeAt = now
         var frame = FeedFrame()
         isBatchFull = false
         for _ in 0..<Self.stepsMax {
@@ -79,7 +80,11 @@ extension Server where Source: ~Copyable {
         let bytes =
             outbox.pointee.isCombined
             ? frame.combined : UnsafeRawBufferPointer(rebasing: frame.combined[frame.payload])
-        outbox.pointee.append(opcode: .text, bytes.baseAddress, count: bytes.count)
+        if outbox.pointee.isLagging {
+            hold(outbox, bytes)
+        } else {
+            outbox.pointee.append(opcode: .text, bytes.baseAddress, count: bytes.count)
+        }
         totals.framesSent &+= 1
         totals.bytesSent &+= bytes.count
         if truth.isOn { truth.note(connection: outbox.pointee.connection, bytes) }
@@ -89,6 +94,30 @@ extension Server where Source: ~Copyable {
         }
         if outbox.pointee.count >= Self.batchBytes || outbox.pointee.framesLeft == 0 {
             isBatchFull = true
+        }
+    }
+
+    private mutating func hold(_ outbox: UnsafeMutablePointer<Outbox>, _ bytes: UnsafeRawBufferPointer) {
+        guard let held = connections[outbox.pointee.connection]?.held else { return }
+        held.append(bytes, now: madeAt)
+        lagging.insert(outbox.pointee.connection)
+        nextHeld = min(nextHeld, held.nextDue)
+    }
+
+    /// Lets frames go whose time has come.
+    mutating func releaseHeld(_ now: Int64) {
+        guard now >= nextHeld else { return }
+        nextHeld = .max
+        for number in lagging {
+            guard let connection = connections[number], let held = connection.held, connection.phase == .open
+            else {
+                lagging.remove(number)
+                continue
+            }
+            held.release(now, to: connection.outbox)
+            markDirty(connection)
+            nextHeld = min(nextHeld, held.nextDue)
+            if held.count == 0 { lagging.remove(number) }
         }
     }
 
@@ -149,8 +178,13 @@ extension Server where Source: ~Copyable {
         }
         if case .failed = progress { return drop(connection) }
         setWriteInterest(connection, progress == .waiting)
-        let isBlocked =
-            progress == .waiting && connection.transport.backlog(connection.outbox) >= Self.backlogLimit
+        let backlog = progress == .waiting ? connection.transport.backlog(connection.outbox) : 0
+        if let limit = options.backlogCut, backlog >= limit {
+            tell(connection.number, "cut, too slow")
+            connection.transport.breakOnClose()
+            return drop(connection)
+        }
+        let isBlocked = backlog >= Self.backlogLimit && options.backlogCut == nil
         if isBlocked != connection.isBlocked {
             connection.isBlocked = isBlocked
             blockedConnections += isBlocked ? 1 : -1

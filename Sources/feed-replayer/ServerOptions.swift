@@ -1,6 +1,10 @@
 /// How the server behaves. Times in ns.
 struct ServerOptions {
     var listen: [ListenAddress]
+    /// How late market frames go out, for each of `listen`; none: at once.
+    var lags: [Int64] = []
+    /// A client that does not read is cut when this much waits for it; nil: the feed waits for it.
+    var backlogCut: Int?
     var certificate: CertificateFiles?
     var pacing: Pacing
     var market = Market.spot
@@ -70,6 +74,12 @@ struct ListenAddress: Equatable {
         guard !host.isEmpty else { return nil }
         self.host = host
         self.port = port
+    }
+
+    /// Whether `name` is the port, or the whole address.
+    func isNamed(_ name: String, port real: UInt16? = nil) -> Bool {
+        let port = real ?? port
+        return name == String(port) || name == (host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")
     }
 
     /// The name that clients on this machine use and that the server's own certificate is for.

@@ -19,7 +19,7 @@ extension Server where Source: ~Copyable {
         let door = doors[connection.listener]
         if options.holdsHandshake || door.hangs(.upgrade) { return }
         let now = ck_monotonic_nanos()
-        var outcome = HTTPUpgrade.read(connection.request)
+        var outcome = HTTPUpgrade.read(connection.request, market: options.market)
         var retryAfter: Int?
         if outcome != .incomplete, let status = door.refusal?.status ?? options.upgradeStatus {
             outcome = .refused(status: status, body: "refused as asked")
@@ -53,6 +53,7 @@ extension Server where Source: ~Copyable {
             connection.outbox.pointee.append(bytes: HTTPUpgrade.acceptance(key: request.key))
             connection.outbox.pointee.isCombined = request.isCombined
             connection.phase = .open
+            connection.route = request.route
             connection.pings.begin(now: now, interval: options.pingInterval)
             totals.connections += 1
             opened(connection, path: request.path, now)
@@ -156,11 +157,16 @@ extension Server where Source: ~Copyable {
             connection.streams.append(name)
             connection.streamSet.insert(name)
             subscribedStreams += 1
-            guard let stream = registry.index(of: Array(name.utf8)) else { continue }
+            guard let stream = served(name, connection.route) else { continue }
             servedStreams += 1
             if registry.add(connection.outbox, to: stream) { source.setSubscribed(stream: stream, true) }
         }
         if began != nil { inject(connection) }
+    }
+
+    /// The source's index of a stream that a connection of this route gets.
+    private func served(_ name: String, _ route: Market.Route) -> Int? {
+        options.market.delivers(name, on: route) ? registry.index(of: Array(name.utf8)) : nil
     }
 
     private mutating func unsubscribe(_ connection: Connection, _ name: String) {
@@ -171,7 +177,7 @@ extension Server where Source: ~Copyable {
 
     private mutating func leave(_ connection: Connection, _ name: String) {
         subscribedStreams -= 1
-        guard let stream = registry.index(of: Array(name.utf8)) else { return }
+        guard let stream = served(name, connection.route) else { return }
         servedStreams -= 1
         if registry.remove(connection.outbox, from: stream) { source.setSubscribed(stream: stream, false) }
     }

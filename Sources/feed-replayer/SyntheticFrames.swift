@@ -9,11 +9,13 @@ final class SyntheticFrames {
     private let names: UnsafeMutablePointer<UnsafeRawBufferPointer>
     /// Where the payload begins in each stream's frames.
     private let payloadStarts: UnsafeMutablePointer<Int32>
+    let market: Market
     private let scratch: UnsafeMutablePointer<UInt8>
     private let intervals = KlineInterval.all
     private let intervalNames: UnsafeMutablePointer<UnsafeRawBufferPointer>
 
-    init(symbols: [MarketSymbol]) {
+    init(symbols: [MarketSymbol], market: Market) {
+        self.market = market
         var memory: [UInt8] = []
         var headRanges: [Range<Int>] = []
         var nameRanges: [Range<Int>] = []
@@ -28,13 +30,14 @@ final class SyntheticFrames {
             nameRanges.append(add(Array(symbol.name.utf8)))
             for slot in 0..<StreamKind.slotCount {
                 let kind = StreamKind(rawValue: slot) ?? .kline
-                let suffix =
-                    kind == .kline
-                    ? "kline_" + KlineInterval.all[slot - StreamKind.kline.rawValue].name : "\(kind)"
-                let stream = lower + Array("@\(suffix)".utf8)
+                let interval = kind == .kline ? slot - StreamKind.kline.rawValue : nil
+                let suffix = interval.map { "kline_" + KlineInterval.all[$0].name } ?? kind.suffix
+                // A stream that the market does not have keeps its place, without a name. Futures have no bars of 1s.
+                let exists = kind.exists(in: market) && (market == .spot || interval != 0)
+                let stream = exists ? lower + Array("@\(suffix)".utf8) : []
                 let opening = Array("{\"stream\":\"".utf8) + stream + Array("\",\"data\":".utf8)
                 starts.append(Int32(opening.count))
-                headRanges.append(add(opening + Array(SyntheticFrames.beginning(kind).utf8)))
+                headRanges.append(add(opening + Array(SyntheticFrames.beginning(kind, market).utf8)))
                 streams.append(stream)
             }
         }
@@ -71,7 +74,7 @@ final class SyntheticFrames {
     }
 
     /// How a payload begins, up to its first changing value.
-    private static func beginning(_ kind: StreamKind) -> String {
+    private static func beginning(_ kind: StreamKind, _ market: Market) -> String {
         switch kind {
         case .trade: #"{"e":"trade","E":"#
         case .aggTrade: #"{"e":"aggTrade","E":"#
@@ -79,17 +82,26 @@ final class SyntheticFrames {
         case .miniTicker: #"{"e":"24hrMiniTicker","E":"#
         case .avgPrice: #"{"e":"avgPrice","E":"#
         case .kline: #"{"e":"kline","E":"#
-        case .bookTicker: #"{"u":"#
+        case .bookTicker: market == .spot ? #"{"u":"# : #"{"e":"bookTicker","u":"#
+        case .markPrice, .markPrice1s: #"{"e":"markPriceUpdate","E":"#
         }
     }
 
     /// Writes the event's frame. `now`: ms since the epoch.
     func write(_ event: MarketEvent, _ state: SymbolState, _ now: Int64, _ frame: inout FeedFrame) {
         let stream = event.symbol &* StreamKind.slotCount &+ event.kind.rawValue &+ event.interval
-        var writer = FrameWriter(at: scratch)
+        // Spot pads decimals to eight fraction digits, futures tell those of the tick.
+        var writer = FrameWriter(at: scratch, fractionDigits: market == .spot ? 8 : nil)
         writer.put(heads[stream])
         let name = names[event.symbol]
+        let isSpot = market == .spot
         switch event.kind {
+        case .trade where !isSpot: writeFuturesTrade(&writer, event, state, now, name)
+        case .aggTrade where !isSpot: writeFuturesAggregate(&writer, event, state, now, name)
+        case .ticker where !isSpot: writeFuturesTicker(&writer, state, now, name)
+        case .miniTicker where !isSpot: writeFuturesMiniTicker(&writer, state, now, name)
+        case .bookTicker where !isSpot: writeFuturesBook(&writer, state, now, name)
+        case .markPrice, .markPrice1s: writeMarkPrice(&writer, state, now, name)
         case .trade: writeTrade(&writer, event, state, now, name)
         case .aggTrade: writeAggregate(&writer, event, state, now, name)
         case .kline: writeKline(&writer, event, state, now, name)
@@ -158,7 +170,6 @@ final class SyntheticFrames {
         _ name: UnsafeRawBufferPointer
     ) {
         let bar = event.bar
-        let quoteDigits = state.priceDigits &+ state.quantityDigits
         writer.put(now)
         writer.put(",\"s\":\"")
         writer.put(name)
@@ -191,11 +202,11 @@ final class SyntheticFrames {
         } else {
             writer.put(",\"x\":false,\"q\":\"")
         }
-        writer.put(bar.quote, digits: quoteDigits)
+        put(&writer, quote: bar.quote, of: bar, state)
         writer.put("\",\"V\":\"")
         writer.put(bar.takerBuyQuantity, digits: state.quantityDigits)
         writer.put("\",\"Q\":\"")
-        writer.put(bar.takerBuyQuote, digits: quoteDigits)
+        put(&writer, quote: bar.takerBuyQuote, of: bar, state)
         writer.put("\",\"B\":\"0\"}}")
     }
 
@@ -307,7 +318,7 @@ final class SyntheticFrames {
     }
 
     /// Quote over base, in 10^-8, rounded half up.
-    private func average(_ sums: TradeSums, _ state: SymbolState) -> UInt64 {
+    func average(_ sums: TradeSums, _ state: SymbolState) -> UInt64 {
         guard sums.quantity > 0 else { return sums.close &* PowerOfTen.value(8 &- state.priceDigits) }
         let scaled = sums.quote &* UInt128(PowerOfTen.value(8 &- state.priceDigits))
         return UInt64(truncatingIfNeeded: (scaled &+ UInt128(sums.quantity / 2)) / UInt128(sums.quantity))

@@ -37,7 +37,9 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     private var pending = ContiguousArray<MarketEvent>()
     private var pendingHead = 0
 
-    init(symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock) {
+    init(
+        symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock, market: Market = .spot
+    ) {
         self.clock = clock
         random = MarketRandom(seed: seed)
         switch clock {
@@ -53,7 +55,7 @@ struct SyntheticMarket: ~Copyable, FeedSource {
                 repeating: TradeSums(price: symbol.firstPrice), count: intervals.count)
         }
         histories = ContiguousArray(repeating: MinuteHistory(), count: list.count)
-        frames = SyntheticFrames(symbols: list)
+        frames = SyntheticFrames(symbols: list, market: market)
         streamNames = frames.streamNames
         draws = SyntheticMarket.drawTable(mix)
         pending.reserveCapacity(256)
@@ -78,6 +80,7 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     }
 
     mutating func setSubscribed(stream: Int, _ isSubscribed: Bool) {
+        guard !streamNames[stream].isEmpty else { return }
         let (symbol, slot) = stream.quotientAndRemainder(dividingBy: StreamKind.slotCount)
         let bit: UInt32 = 1 << UInt32(slot)
         let was = symbols[symbol].subscribed & bit != 0
@@ -134,6 +137,9 @@ extension SyntheticMarket {
         case .ticker: statistics(symbol, .ticker)
         case .miniTicker: statistics(symbol, .miniTicker)
         case .avgPrice: statistics(symbol, .avgPrice)
+        case .markPrice, .markPrice1s:
+            statistics(symbol, .markPrice)
+            statistics(symbol, .markPrice1s)
         case .bookTicker:
             symbols[symbol].moveBook(random.next())
             if wants(symbol, .bookTicker) { pending.append(MarketEvent(symbol, .bookTicker)) }
@@ -143,6 +149,7 @@ extension SyntheticMarket {
     /// One taker order: trades at one price, and the aggregate of them.
     private mutating func trade(_ symbol: Int, fills: Int) {
         roll(symbol)
+        if frames.market != .spot { useID(symbol) }
         let number = random.next()
         symbols[symbol].moveBook(number)
         let isBuyerMaker = number & 128 != 0
@@ -160,8 +167,9 @@ extension SyntheticMarket {
                 id: symbols[symbol].tradeID, price: price, quantity: quantity, isBuyerMaker: isBuyerMaker)
             total &+= quantity
             if wants(symbol, .trade) {
-                pending.append(
-                    MarketEvent(symbol, trade: symbols[symbol].tradeID, price, quantity, isBuyerMaker))
+                var event = MarketEvent(symbol, trade: symbols[symbol].tradeID, price, quantity, isBuyerMaker)
+                event.execution = spread & 0xF000 == 0 ? .retail : .market
+                pending.append(event)
             }
         }
         symbols[symbol].aggregateID &+= 1
@@ -172,6 +180,20 @@ extension SyntheticMarket {
                     price,
                     total, isBuyerMaker))
         }
+    }
+
+    /// Now and then a trade id of a futures market goes to a row that is no print: it counts nowhere.
+    private mutating func useID(_ symbol: Int) {
+        let number = random.next()
+        guard number & 31 == 0 else { return }
+        symbols[symbol].tradeID &+= 1
+        guard wants(symbol, .trade) else { return }
+        let isInsurance = number & 96 == 0
+        var event = MarketEvent(
+            symbol, trade: symbols[symbol].tradeID, isInsurance ? symbols[symbol].bid : 0,
+            isInsurance ? symbols[symbol].typicalQuantity : 0, true)
+        event.execution = isInsurance ? .insuranceFund : .notApplicable
+        pending.append(event)
     }
 
     /// The turn of a stream that tells of the window; before the first trade there is nothing to tell.

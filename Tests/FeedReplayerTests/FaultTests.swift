@@ -7,65 +7,6 @@ import Testing
 @Suite struct FaultTests {
     private let trades = "/stream?streams=btcusdt@trade/ethusdt@trade/bnbusdt@trade"
 
-    /// A synthesised market of three symbols at 1,000 frames a second, with a control channel.
-    private final class Exchange {
-        let directory: TemporaryDirectory
-        let server: RunningServer
-        let control: TestControl
-        let authority: String?
-
-        init(
-            tls: Bool = false, script: String? = nil,
-            _ change: (inout ServerOptions) throws -> Void = { _ in }
-        ) throws {
-            directory = try TemporaryDirectory()
-            let address = try #require(ListenAddress("127.0.0.1:0"))
-            var options = ServerOptions(listen: [address, address], certificate: nil, pacing: .rate(1_000))
-            if tls {
-                options.certificate = try Certificates.write(
-                    directory: directory.path, names: Certificates.localNames, isExpired: false)
-            }
-            authority = options.certificate?.authority
-            options.control = .socket(directory.path + "/control")
-            options.groundTruth = directory.path + "/truth"
-            if let script { options.rules = try FaultRule.read(path: try directory.write("script", script)) }
-            try change(&options)
-            server = try RunningServer(options) {
-                SyntheticMarket(
-                    symbols: MarketSymbol.list(count: 3, nonASCII: false), mix: .standard, seed: 1,
-                    clock: .wall)
-            }
-            control = try TestControl(path: directory.path + "/control")
-        }
-
-        func client(_ target: String, listener: Int = 0) throws -> TestClient {
-            let client = try TestClient(port: server.ports[listener], authority: authority)
-            _ = try client.upgrade(target)
-            return client
-        }
-
-        /// What the ground truth tells besides frames: connection and text.
-        func told() throws -> [String] {
-            _ = server.stop()
-            let file = try FeedFile(path: directory.path + "/truth")
-            var lines: [String] = []
-            file.forEachLine {
-                let fields = String(decoding: $0, as: UTF8.self).split(separator: "\t", maxSplits: 2)
-                if fields.count == 3, fields[2].hasPrefix("! ") {
-                    lines.append("\(fields[0]) \(fields[2].dropFirst(2))")
-                }
-            }
-            return lines
-        }
-    }
-
-    private func id(_ frame: TestClient.Frame) throws -> (stream: String, id: Int) {
-        let text = frame.text
-        let stream = try #require(text.split(separator: "\"").dropFirst(3).first)
-        let start = try #require(text.firstRange(of: "\"t\":")?.upperBound)
-        return (String(stream), try #require(Int(text[start...].prefix { $0.isNumber })))
-    }
-
     @Test func cutsAndResets() throws {
         let exchange = try Exchange()
         let first = try exchange.client(trades)
@@ -94,19 +35,20 @@ import Testing
         #expect(frame.text == #"{"result":["btcusdt@trade","ethusdt@trade","bnbusdt@trade"],"id":3}"#)
         exchange.control.send("resume all")
         while frame.opcode == 9 || frame.text.contains("result") { frame = try client.next() }
-        #expect(try id(frame).id > 0)
+        #expect(try tradeID(frame).id > 0)
     }
 
     @Test func freezesWithoutAWord() throws {
         let exchange = try Exchange { $0.pingInterval = 50_000_000 }
         let client = try exchange.client(trades)
         _ = try client.next()
-        exchange.control.send("freeze newest for 600ms")
+        exchange.control.send("freeze newest")
         while !client.isQuiet(milliseconds: 200) {
             while !client.isQuiet(milliseconds: 0) { _ = try client.next() }
         }
         try client.send(bytes: clientFrame(9, [7]))
         #expect(client.isQuiet(milliseconds: 100))
+        exchange.control.send("resume newest")
         var frame = try client.next()
         while frame.opcode != 10 { frame = try client.next() }
         #expect(frame.payload == [7])
@@ -119,14 +61,14 @@ import Testing
         exchange.control.send("silent btcusdt@trade all until resubscribed")
         exchange.control.send("silent eth* all for 400ms")
         var seen: [String] = []
-        for _ in 0..<60 { seen.append(try id(client.next()).stream) }
+        for _ in 0..<60 { seen.append(try tradeID(client.next()).stream) }
         #expect(Set(seen.suffix(20)).count == 1, "\(seen)")
         try client.send(text: #"{"method":"UNSUBSCRIBE","params":["btcusdt@trade"],"id":1}"#)
         try client.send(text: #"{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":2}"#)
         for answer in 1...2 { #expect(try client.nextControl().text == #"{"result":null,"id":\#(answer)}"#) }
         usleep(500_000)
         seen = []
-        for _ in 0..<1_000 { seen.append(try id(client.next()).stream) }
+        for _ in 0..<1_000 { seen.append(try tradeID(client.next()).stream) }
         #expect(Set(seen.suffix(50)).count == 3)
     }
 
@@ -141,7 +83,7 @@ import Testing
         var steps: [[Int]] = [[], []]
         for (index, client) in clients.enumerated() {
             for _ in 0..<200 {
-                let (stream, id) = try id(client.next())
+                let (stream, id) = try tradeID(client.next())
                 if let before = last[index][stream] { steps[index].append(id - before) }
                 last[index][stream] = id
             }

@@ -268,7 +268,7 @@ private struct Totals: Equatable {
 }
 
 /// An event as JSON, with the decimals of the exchange.
-private struct Event {
+struct Event {
     let value: JSONValue
 
     init(_ text: String) throws { value = try JSONReader.read(Array(text.utf8)) }
@@ -312,7 +312,7 @@ private struct Event {
     /// A quote amount as a product of two decimals: sixteen fraction digits.
     func wide(_ name: String) throws -> UInt128 { try decimal(name) * 100_000_000 }
 
-    func totals(first: String, last: String) throws -> Totals {
+    fileprivate func totals(first: String, last: String) throws -> Totals {
         var totals = Totals()
         totals.firstID = try integer(first)
         totals.lastID = try integer(last)

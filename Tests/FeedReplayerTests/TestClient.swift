@@ -145,14 +145,28 @@ final class TestClient {
 
     /// Status line of the answer to an upgrade.
     func upgrade(_ target: String) throws -> String {
+        try request(target)
+        return try readHeader()
+    }
+
+    /// Asks for an upgrade.
+    func request(_ target: String) throws {
         let request =
             "GET \(target) HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        try send(bytes: Array(request.utf8))
+        unsent = Array(request.utf8)
+        try send(bytes: [], waits: false)
+    }
+
+    /// Status line of the answer to a request that was sent.
+    func readHeader() throws -> String {
         header = []
         while !header.suffix(4).elementsEqual([13, 10, 13, 10]) { header.append(try byte()) }
         return String(decoding: header.prefix { $0 != 13 }, as: UTF8.self)
     }
+
+    /// Bytes that wait for the TLS handshake.
+    private var unsent: [UInt8] = []
 
     /// The header of the answer to the upgrade.
     private(set) var header: [UInt8] = []
@@ -190,14 +204,25 @@ final class TestClient {
 
     func send(text: String) throws { try send(bytes: clientFrame(1, Array(text.utf8))) }
 
-    func send(bytes: [UInt8]) throws {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { raw in
+    func send(bytes: [UInt8]) throws { try send(bytes: bytes, waits: true) }
+
+    private func send(bytes: [UInt8], waits: Bool) throws {
+        unsent += bytes
+        while !unsent.isEmpty {
+            let count = unsent.withUnsafeBytes { raw in
                 tls.map { ct_client_write($0, raw.baseAddress, raw.count) }
                     ?? ck_send(socket, raw.baseAddress, raw.count)
             }
-            if count > 0 { rest = rest.dropFirst(Int(count)) } else { try pause() }
+            if count > 0 {
+                unsent.removeFirst(Int(count))
+            } else if count == Int64(CT_FAILED), let tls {
+                end = .failed(String(cString: ct_client_error(tls)))
+                throw Ended()
+            } else if waits {
+                try pause()
+            } else {
+                return
+            }
         }
     }
 
@@ -239,6 +264,7 @@ final class TestClient {
     private func receive() throws {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
+            if !unsent.isEmpty { try send(bytes: []) }
             switch take(&chunk) {
             case true?: return
             case false?: throw Ended()
