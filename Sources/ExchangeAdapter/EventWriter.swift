@@ -1,36 +1,68 @@
 import MarketData
 import Rings
+import Wire
 
-/// Writes events into the event ring, in place, and counts them. Owned by the parser thread.
+/// Writes events into the event ring, in place, and counts them; drops repeats, follows ids, and holds events back
+/// while others before them can still come. Owned by the parser thread. See <doc:Continuity> for the rules.
 ///
-/// For each frame: ask ``hasRoom(forFrameOf:)``; for each event in it take ``begin(_:)``, fill the struct, and
-/// ``end(_:)`` it, or leave it where the frame turns out to be unreadable. Nothing is visible to the batch thread
+/// For each run of frames: ``beginRun(link:generation:receivedTime:now:)``. For each frame: ask
+/// ``hasRoom(forFrameOf:)`` and set ``stream``; for each event in it take ``begin(_:)``, fill the struct, and
+/// ``end(_:kind:)`` it, or leave it where the frame turns out to be unreadable. Nothing is visible to the batch thread
 /// before ``publish()``.
 @frozen public struct EventWriter: ~Copyable {
     @usableFromInline var producer: RingProducer
     @usableFromInline let counters: ParserCounters
-    @usableFromInline var continuity: Continuity
-    private let gapNotices: CommandQueue<GapNotice>
+    let legs: LegCounters
+    @usableFromInline let activity: StreamActivity
+    @usableFromInline let sequences: SequenceTable
+    @usableFromInline let recent: RecentEvents
+    @usableFromInline var held: HeldEvents
+    let gapNotices: CommandQueue<GapNotice>
+    var links: [ParserLink] = []
+    /// By shard.
+    var members: [LiveMembers] = []
+    /// The open connections of the shard at hand.
+    var live: LiveMembers
+    /// Who brought the run of frames at hand.
+    public var source = RunSource()
+    /// Whether more than one connection may bring the ids of the run at hand, or events wait.
+    @usableFromInline var isTracking = false
+    /// The stream that the frame at hand belongs to, `StreamPlan.id`: set by the decoder before the frame's first
+    /// event. The frame's first event notes that it brought data.
+    public var stream = UInt32.max
     /// Signals for the connection, in order; drained by the parser after each run.
     public var signals: [ControlSignal] = []
-    /// Receive time of the run being read, ns since the epoch: for the headers of its events.
-    public var receivedTime: Int64 = 0
-    /// The market of the run being read.
-    public var market = 0
-    /// The stream that the frame at hand belongs to: set by the decoder before the frame's first event.
-    public var stream: UInt32 = 0
-    /// Tells the connection of the run being read from all others: slot and generation.
-    public var connection: UInt64 = 0
 
-    /// A writer on a ring. `instrumentCapacity`: of the lane's table.
+    /// A writer on a ring.
+    ///
+    /// - Parameters:
+    ///   - instrumentCapacity: of the lane's table.
+    ///   - activity: where to note when each stream brings data.
     public init(
         producer: consuming RingProducer, counters: ParserCounters, instrumentCapacity: Int,
-        gapNotices: CommandQueue<GapNotice>
+        gapNotices: CommandQueue<GapNotice>, activity: StreamActivity = StreamActivity(capacity: 1),
+        legs: LegCounters? = nil
     ) {
         self.producer = producer
         self.counters = counters
         self.gapNotices = gapNotices
-        continuity = Continuity(instrumentCapacity: instrumentCapacity)
+        self.activity = activity
+        self.legs = legs ?? LegCounters(marketCount: counters.marketCount)
+        live = LiveMembers()
+        sequences = SequenceTable(instrumentCapacity: instrumentCapacity)
+        recent = RecentEvents(instrumentCapacity: instrumentCapacity)
+        held = HeldEvents()
+    }
+
+    /// When the kernel received the run at hand, ns since the epoch: for the headers of its events.
+    @inlinable public var receivedTime: Int64 {
+        get { source.receivedTime }
+        set { source.receivedTime = newValue }
+    }
+    /// The market of the run at hand.
+    @inlinable public var market: Int {
+        get { source.market }
+        set { source.market = newValue }
     }
 
     /// The most bytes of events that a frame can become: an array element takes at least 60 bytes of JSON and becomes
@@ -39,7 +71,8 @@ import Rings
 
     /// Whether all that a frame of so many bytes can become fits in the ring. Where not, stop and come back.
     @inlinable public mutating func hasRoom(forFrameOf bytes: Int) -> Bool {
-        producer.reserve(EventWriter.bound(forFrameOf: bytes)) != nil
+        if held.sequenceCount != 0, !makeRoom(forFrameOf: bytes) { return false }
+        return producer.reserve(EventWriter.bound(forFrameOf: bytes)) != nil
     }
 
     /// Uninitialised room for one event in the ring. Call only after ``hasRoom(forFrameOf:)`` said yes.
@@ -52,48 +85,115 @@ import Rings
         return room.assumingMemoryBound(to: Event.self)
     }
 
-    /// The event that was begun last is complete; it is of `kind`. Trades and aggregate trades are followed by their
-    /// ids; where some are missing, a ``Gap`` event follows.
+    /// hot: the event that was begun last is complete; it is of `kind`. It is published, or dropped as a repeat, or
+    /// kept until those before it are there. Where ids are missing, a ``Gap`` event follows.
     @inlinable public mutating func end<Event: BitwiseCopyable>(_ type: Event.Type, kind: EventKind) {
         let event = producer.pending
-        producer.commit(MemoryLayout<Event>.size)
-        counters.received(kind, market: market)
-        if kind == .trade {
-            let trade = event.assumingMemoryBound(to: Trade.self)
-            follow(kind, id: trade.pointee.tradeID, instrument: trade.pointee.header.instrument)
-        } else if kind == .aggTrade {
-            let trade = event.assumingMemoryBound(to: AggTrade.self)
-            follow(kind, id: trade.pointee.aggregateID, instrument: trade.pointee.header.instrument)
+        let size = MemoryLayout<Event>.size
+        if stream != .max {
+            activity.record(
+                stream: stream, member: source.member, generation: source.generation, now: source.now)
+            stream = .max
         }
+        let isWanted =
+            switch kind {
+            case .trade:
+                follow(
+                    kind, event.assumingMemoryBound(to: Trade.self).pointee.header.instrument,
+                    id: event.assumingMemoryBound(to: Trade.self).pointee.tradeID,
+                    time: event.assumingMemoryBound(to: Trade.self).pointee.tradeTime, size: size)
+            case .aggTrade:
+                follow(
+                    kind, event.assumingMemoryBound(to: AggTrade.self).pointee.header.instrument,
+                    id: event.assumingMemoryBound(to: AggTrade.self).pointee.aggregateID,
+                    time: event.assumingMemoryBound(to: AggTrade.self).pointee.tradeTime, size: size)
+            case .bookTicker:
+                isNew(
+                    kind, event, first: event.assumingMemoryBound(to: BookTicker.self).pointee.updateID,
+                    second: 0, words: 1, capacity: RecentEvents.narrowCapacity)
+            case .kline:
+                isNew(
+                    kind, event, at: event.assumingMemoryBound(to: Kline.self).pointee.header.eventTime,
+                    and: event.assumingMemoryBound(to: Kline.self).pointee.openTime &<< 1
+                        | (event.assumingMemoryBound(to: Kline.self).pointee.isClosed ? 1 : 0))
+            case .ticker:
+                isNew(
+                    kind, event, at: event.assumingMemoryBound(to: Ticker.self).pointee.header.eventTime,
+                    and: EventWriter.word(event.assumingMemoryBound(to: Ticker.self).pointee.quoteVolume))
+            case .miniTicker:
+                isNew(
+                    kind, event, at: event.assumingMemoryBound(to: MiniTicker.self).pointee.header.eventTime,
+                    and: EventWriter.word(event.assumingMemoryBound(to: MiniTicker.self).pointee.quoteVolume))
+            case .averagePrice:
+                isNew(
+                    kind, event,
+                    at: event.assumingMemoryBound(to: AveragePrice.self).pointee.header.eventTime,
+                    and: EventWriter.word(event.assumingMemoryBound(to: AveragePrice.self).pointee.price))
+            case .markPrice:
+                isNew(
+                    kind, event, at: event.assumingMemoryBound(to: MarkPrice.self).pointee.header.eventTime,
+                    and: EventWriter.word(event.assumingMemoryBound(to: MarkPrice.self).pointee.markPrice))
+            case .depth, .gap, .deadLetter: true
+            }
+        guard isWanted else { return }
+        producer.commit(size)
+        counters.received(kind, market: source.market)
     }
 
-    @inlinable mutating func follow(_ kind: EventKind, id: Int64, instrument: UInt32) {
-        if let gap = continuity.follow(
-            id: id, instrument: instrument, isAggregate: kind == .aggTrade, connection: connection)
-        {
-            reportGap(
-                kind, instrument: instrument, first: gap.firstMissing, last: id &- 1,
-                cause: gap.isReconnected ? .reconnect : .sequence)
+    /// hot: an id of a contiguous sequence. False where all is done: the event is no longer the caller's.
+    @inlinable mutating func follow(
+        _ kind: EventKind, _ instrument: UInt32, id: Int64, time: Int64, size: Int
+    ) -> Bool {
+        let index = SequenceTable.index(kind, instrument: instrument)
+        let state = sequences.states + index
+        guard !isTracking, id == state.pointee.expected else {
+            arrive(kind, index, id: id, time: time, size: size)
+            return false
         }
+        state.pointee.expected = id &+ 1
+        state.pointee.newest = max(state.pointee.newest, time)
+        state.pointee.connection = source.connection
+        return true
     }
 
-    /// A gap is an event of its own, a count, and a notice for the log.
+    /// hot: an event known by its time and one more figure. False where it is a repeat, which is counted here.
+    @inlinable mutating func isNew(
+        _ kind: EventKind, _ event: UnsafeMutableRawPointer, at time: Int64, and figure: Int64
+    ) -> Bool {
+        // Without a time nothing proves that it is a repeat.
+        guard time != absentInteger else { return true }
+        return isNew(
+            kind, event, first: time, second: figure, words: 2, capacity: RecentEvents.wideCapacity)
+    }
+
+    @inlinable mutating func isNew(
+        _ kind: EventKind, _ event: UnsafeMutableRawPointer, first: Int64, second: Int64, words: Int,
+        capacity: Int
+    ) -> Bool {
+        let header = event.assumingMemoryBound(to: EventHeader.self)
+        let row = RecentEvents.row(kind, variant: header.pointee.variant)
+        let finding = recent.find(
+            row: row, instrument: header.pointee.instrument, first: first, second: second, words: words,
+            capacity: capacity, source: source)
+        guard finding == .new else {
+            countRepeat(
+                kind, row: row, instrument: header.pointee.instrument, isLatest: finding == .knownLatest)
+            return false
+        }
+        if source.isPaired { countWon() }
+        return true
+    }
+
+    /// A decimal's digits, as far as they tell it from others.
+    @inlinable static func word(_ decimal: Decimal) -> Int64 { Int64(bitPattern: decimal.low ^ decimal.high) }
+
     @usableFromInline @inline(never)
-    mutating func reportGap(_ kind: EventKind, instrument: UInt32, first: Int64, last: Int64, cause: GapCause)
-    {
-        counters.gap(kind, market: market)
-        gapNotices.send(
-            GapNotice(
-                time: receivedTime, kind: kind, instrument: instrument, firstMissing: first,
-                lastMissing: last,
-                cause: cause))
-        let event = begin(Gap.self)
-        event.initialize(
-            to: Gap(
-                header: EventHeader(
-                    kind: .gap, variant: kind.rawValue, instrument: instrument, receivedTime: receivedTime),
-                firstMissing: first, lastMissing: last, state: .open, cause: cause))
-        end(Gap.self, kind: .gap)
+    mutating func countRepeat(_ kind: EventKind, row: Int, instrument: UInt32, isLatest: Bool) {
+        counters.duplicate(kind, market: source.market)
+        guard source.isPaired, isLatest,
+            let latest = recent.latest(row: row, instrument: instrument)
+        else { return }
+        countLead(over: latest.connection, received: latest.received)
     }
 
     /// A frame that could not be read. `kind`: what it was taken for, nil where unknown. `instrument`: any of the

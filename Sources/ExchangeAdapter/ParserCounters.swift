@@ -4,8 +4,9 @@ import Rings
 /// Counts of one parser thread, by market and kind.
 public final class ParserCounters: Sendable {
     @usableFromInline static var rows: Int { EventKind.count + 1 }
-    @usableFromInline static var columns: Int { 5 }
+    @usableFromInline static var columns: Int { 6 }
     @usableFromInline let block: CounterBlock
+    private let waitingCell = CounterBlock(count: 1)
     /// Number of markets.
     public let marketCount: Int
 
@@ -31,9 +32,14 @@ public final class ParserCounters: Sendable {
         block.add(1, to: ParserCounters.index(row, 1, market: market))
     }
 
-    /// An event was dropped because it had come before.
+    /// An event was dropped because it had come before: counts as received too.
     @inlinable public func duplicate(_ kind: EventKind, market: Int) {
         block.add(1, to: ParserCounters.index(Int(kind.rawValue), 0, market: market))
+        block.add(1, to: ParserCounters.index(Int(kind.rawValue), 2, market: market))
+    }
+
+    /// An event that is counted as received had come before.
+    func droppedLater(_ kind: EventKind, market: Int) {
         block.add(1, to: ParserCounters.index(Int(kind.rawValue), 2, market: market))
     }
 
@@ -47,13 +53,22 @@ public final class ParserCounters: Sendable {
         block.add(1, to: ParserCounters.index(Int(kind.rawValue), 4, market: market))
     }
 
+    /// A range of ids is missing from now on (1), or no longer (-1).
+    func openGap(_ change: Int, _ kind: EventKind, market: Int) {
+        block.add(change, to: ParserCounters.index(Int(kind.rawValue), 5, market: market))
+    }
+
+    /// Events that are counted as received and wait for ids before them.
+    public var waiting: Int { waitingCell.value(0) }
+    func setWaiting(_ events: Int) { waitingCell.set(events, at: 0) }
+
     /// Counts of one kind; nil for frames that could not even be told apart.
     public func counts(_ kind: EventKind?, market: Int) -> Counts {
         let row = kind.map { Int($0.rawValue) } ?? EventKind.count
         func value(_ column: Int) -> Int { block.value(ParserCounters.index(row, column, market: market)) }
         return Counts(
             received: value(0), deadLettered: value(1), duplicates: value(2), ignored: value(3),
-            gaps: value(4))
+            gaps: value(4), gapsOpen: value(5))
     }
 
     /// Counts at a moment.
@@ -68,5 +83,7 @@ public final class ParserCounters: Sendable {
         public var ignored: Int
         /// Gaps seen.
         public var gaps: Int
+        /// Ranges of ids that are missing still; one that is filled in its middle is two.
+        public var gapsOpen: Int
     }
 }

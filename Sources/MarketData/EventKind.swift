@@ -115,7 +115,7 @@
 @frozen public enum GapState: UInt8, Sendable, BitwiseCopyable {
     /// Seen, not repaired yet.
     case open
-    /// Filled over REST.
+    /// These ids have come after all: late on another connection, or over REST.
     case repaired
     /// The exchange itself has no such ids.
     case absent
@@ -139,7 +139,15 @@
     case sequence
     /// The connection was lost and made again in between.
     case reconnect
+    /// The exchange has begun to count anew: the ids are of the new count, from 0.
+    case restart
 
     /// The word in the message contract.
-    public var name: String { self == .sequence ? "sequence" : "reconnect" }
+    public var name: String {
+        switch self {
+        case .sequence: "sequence"
+        case .reconnect: "reconnect"
+        case .restart: "restart"
+        }
+    }
 }

@@ -1,7 +1,17 @@
+import CKernel
 import ExchangeAdapter
 import MarketData
 import Rings
 import Wire
+
+/// How the control plane speaks to the parser thread of a lane.
+public enum ParserCommand: Sendable {
+    /// From now on these are the streams of a market. Sent before they are asked for on a connection: frames of
+    /// streams that the parser does not know are ignored.
+    case streams(market: Int, [StreamPlan])
+    /// From now on these are the links, those of before at the same indices.
+    case links([ParserLink])
+}
 
 /// The parser thread of a lane: hands each run of frames to its market's decoder, which writes events into the event
 /// ring, and tells the I/O thread what the exchange answered.
@@ -13,36 +23,53 @@ public struct ParserStage: ~Copyable, Stage {
     private var events: EventWriter
     /// By market.
     private let decoders: [any FrameDecoder]
-    /// Market of each connection slot.
-    private let markets: [Int]
+    /// By link.
+    private var links: [ParserLink]
+    /// By market.
+    private var streams: [[StreamPlan]]
+    private let instruments: InstrumentTable
     private let commands: CommandQueue<WireCommand>
+    private let requests: CommandQueue<ParserCommand>
     private let waker: Waker
     /// Frames of the run at hand that are dealt with already: the event ring was full.
     private var resumeAt = 0
     private var isBlocked = false
 
     /// - Parameters:
-    ///   - decoders: by market.
-    ///   - markets: the market of each connection slot of the lane.
+    ///   - decoders: by market, made for `streams`.
+    ///   - streams: by market.
+    ///   - links: what each link of the lane brings; see ``ParserLink/table(of:sides:)``.
+    ///   - instruments: of the lane.
     ///   - commands: of the lane's I/O thread.
+    ///   - requests: to this thread, waking it by `waker`.
     public init(
         frames: consuming RingConsumer, events: consuming EventWriter, decoders: [any FrameDecoder],
-        markets: [Int],
-        commands: CommandQueue<WireCommand>, waker: Waker
+        streams: [[StreamPlan]], links: [ParserLink], instruments: InstrumentTable,
+        commands: CommandQueue<WireCommand>, requests: CommandQueue<ParserCommand>, waker: Waker
     ) {
         self.frames = frames
         self.events = events
         self.decoders = decoders
-        self.markets = markets
+        self.streams = streams
+        self.links = links
+        self.instruments = instruments
         self.commands = commands
+        self.requests = requests
         self.waker = waker
+        self.events.setLinks(links)
     }
 
     /// One cycle; see the type.
     public mutating func doWork() -> Int {
         isBlocked = false
+        var work = 0
+        for request in requests.drain() {
+            obey(request)
+            work += 1
+        }
+        if events.isHolding { isBlocked = !events.settle(now: ck_monotonic_nanos()) }
         var runs = 0
-        while runs < ParserStage.runsPerCycle, let record = frames.peek() {
+        while !isBlocked, runs < ParserStage.runsPerCycle, let record = frames.peek() {
             guard parse(FrameRun(payload: record)) else {
                 isBlocked = true
                 break
@@ -52,21 +79,26 @@ public struct ParserStage: ~Copyable, Stage {
         }
         events.publish()
         frames.release()
-        return runs
+        return work + runs
     }
 
     /// hot: one run. False where the event ring is too full for its rest.
     private mutating func parse(_ run: FrameRun) -> Bool {
         let header = run.header
-        guard header.kind == .frames else { return true }
-        let slot = Int(header.connection)
-        events.market = markets[slot]
-        events.receivedTime = header.receivedTime
-        events.connection = UInt64(header.connection) << 32 | UInt64(header.generation)
-        resumeAt += decoders[markets[slot]].decode(run, from: resumeAt, into: &events)
-        if !events.signals.isEmpty { tell(slot: slot, generation: header.generation) }
-        guard resumeAt == Int(header.frameCount) else { return false }
-        resumeAt = 0
+        let link = Int(header.connection)
+        let now = ck_monotonic_nanos()
+        switch header.kind {
+        case .opened: events.opened(link: link, generation: header.generation)
+        case .closed: events.closed(link: link, generation: header.generation)
+        case .frames:
+            events.beginRun(
+                link: link, generation: header.generation, receivedTime: header.receivedTime, now: now)
+            resumeAt += decoders[links[link].market].decode(run, from: resumeAt, into: &events)
+            if !events.signals.isEmpty { tell(slot: link, generation: header.generation) }
+            guard resumeAt == Int(header.frameCount) else { return false }
+            resumeAt = 0
+        }
+        if events.isHolding { isBlocked = !events.settle(now: now) }
         return true
     }
 
@@ -88,13 +120,36 @@ public struct ParserStage: ~Copyable, Stage {
         events.signals.removeAll()
     }
 
+    private mutating func obey(_ command: ParserCommand) {
+        switch command {
+        case .links(let links):
+            self.links = links
+            events.setLinks(links)
+        case .streams(let market, let plans):
+            decoders[market].update(streams: plans)
+            let kept = Set(plans.map(\.name))
+            for stream in streams[market] where !kept.contains(stream.name) {
+                guard let symbol = stream.symbol, let instrument = instruments.intern(symbol, market: market)
+                else { continue }
+                events.forget(stream.kind, variant: stream.variant, instrument: instrument)
+            }
+            streams[market] = plans
+        }
+    }
+
     // MARK: Stage
 
     /// Whether the next cycle would find something to do.
-    public mutating func hasInput() -> Bool { !isBlocked && frames.hasInput() }
-    // A full event ring is looked at again soon: its consumer does not wake its producer.
+    public mutating func hasInput() -> Bool { !requests.isEmpty || (!isBlocked && frames.hasInput()) }
+
     /// Until the next deadline, ns.
-    public mutating func parkLimit() -> Int64 { isBlocked ? 200_000 : 100_000_000 }
+    public mutating func parkLimit() -> Int64 {
+        // A full event ring is looked at again soon: its consumer does not wake its producer.
+        if isBlocked { return 200_000 }
+        guard let deadline = events.nextDeadline else { return 100_000_000 }
+        return min(100_000_000, max(0, deadline - ck_monotonic_nanos()))
+    }
+
     /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
 }

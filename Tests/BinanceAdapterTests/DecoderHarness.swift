@@ -58,18 +58,18 @@ final class DecoderHarness {
         try self.init(streams, market: market, timeUnit: timeUnit, ringBytes: ringBytes)
     }
 
-    /// Decodes frames that lie one behind the other in one run, with `padding` everywhere around them.
+    /// Decodes frames that lie one behind the other in one run, with `padding` everywhere around them. Each stands for
+    /// itself: what the writer would drop as a repeat is here too.
     func decode(_ frames: [[UInt8]], padding: UInt8 = 0, isBinary: Bool = false) -> [Reading] {
         var readings: [Reading] = []
         DecoderHarness.withRun(of: frames, padding: padding, isBinary: isBinary) { run in
             var done = 0
             while done < frames.count {
-                let step = decoder.decode(run, from: done, into: &writer)
+                let step = decoder.decode(run.upTo(done + 1), from: done, into: &writer)
                 writer.publish()
-                let before = readings.count
                 drain(&readings)
                 done += step
-                if step == 0, readings.count == before { break }
+                if step == 0 { break }
             }
             #expect(done == frames.count, "the decoder stopped")
         }
@@ -84,7 +84,7 @@ final class DecoderHarness {
     func decodeOnce(_ frames: [[UInt8]], from first: Int) -> Int {
         var count = 0
         DecoderHarness.withRun(of: frames, padding: 0, isBinary: false) { run in
-            count = decoder.decode(run, from: first, into: &writer)
+            count = decoder.decode(run.upTo(frames.count), from: first, into: &writer)
         }
         writer.publish()
         return count
@@ -92,8 +92,10 @@ final class DecoderHarness {
 
     func drain(_ readings: inout [Reading]) {
         while let record = consumer.next() {
-            // Gaps are the writer's, not the decoder's.
-            if record.load(as: EventHeader.self).kind == .gap { continue }
+            // Gaps and repeats are the writer's, not the decoder's.
+            let header = record.load(as: EventHeader.self)
+            if header.kind == .gap { continue }
+            writer.forget(header.kind, variant: header.variant, instrument: header.instrument)
             readings.append(Reading(record, instruments))
         }
         consumer.release()
@@ -105,8 +107,20 @@ final class DecoderHarness {
         return writer.signals
     }
 
+    /// A run in memory that can be cut behind any of its frames.
+    struct MadeRun {
+        let memory: UnsafeMutableRawBufferPointer
+
+        func upTo(_ count: Int) -> FrameRun {
+            var header = memory.load(as: FrameRunHeader.self)
+            header.frameCount = UInt32(count)
+            memory.storeBytes(of: header, as: FrameRunHeader.self)
+            return FrameRun(payload: memory)
+        }
+    }
+
     static func withRun(
-        of frames: [[UInt8]], padding: UInt8, isBinary: Bool, _ body: (FrameRun) -> Void
+        of frames: [[UInt8]], padding: UInt8, isBinary: Bool, _ body: (MadeRun) -> Void
     ) {
         let gap = 67
         let bytes = frames.reduce(FrameRunHeader.size) { $0 + $1.count + gap }
@@ -128,7 +142,7 @@ final class DecoderHarness {
                 toByteOffset: table + index * MemoryLayout<FrameSlice>.size, as: FrameSlice.self)
             offset += frame.count + gap
         }
-        body(FrameRun(payload: memory))
+        body(MadeRun(memory: memory))
     }
 }
 

@@ -146,7 +146,7 @@ struct GoldenTests {
 
     @Test func miniTickerArray() throws {
         let harness = try DecoderHarness([Subscription(kind: .miniTicker, symbols: .all)])
-        let symbols = ["BNBBTC", "ETHBTC", "币安人生USDT", "BNBBTC"]
+        let symbols = ["BNBBTC", "ETHBTC", "币安人生USDT", "LTCBTC"]
         let payload = "[\(symbols.map(GoldenTests.miniTicker).joined(separator: ","))]"
         let readings = harness.decode(GoldenTests.wrapped("!miniTicker@arr", payload))
         #expect(readings.map(\.symbol) == symbols)
@@ -163,8 +163,11 @@ struct GoldenTests {
         #expect(day.map { $0.fields["window"] } == ["24h"])
         let rolling =
             #"{"e":"4hTicker","E":1,"s":"A","o":"1","h":"2","l":"0","c":"2","O":0,"C":1,"F":0,"L":1,"n":2}"#
-        let four = harness.decode(GoldenTests.wrapped("!ticker_4h@arr", "[\(rolling),\(rolling)]"))
+        let four = harness.decode(
+            GoldenTests.wrapped("!ticker_4h@arr", "[\(rolling),\(rolling.replacing("\"A\"", with: "\"B\""))]")
+        )
         #expect(four.map { $0.fields["window"] } == ["4h", "4h"])
+        #expect(four.map(\.symbol) == ["A", "B"])
     }
 
     @Test func bookTicker() throws {

@@ -5,6 +5,7 @@ that no digit passes through a float. What it cannot foresee (the sequence and t
 event that it is compared with; those two have rules of their own, checked elsewhere.
 """
 
+import collections
 import json
 import re
 from dataclasses import dataclass, field
@@ -195,12 +196,14 @@ def read(frame: bytes) -> Reading:
 
 @dataclass
 class GapEvent:
-    """A hole in the ids of one symbol."""
+    """A hole in the ids of one symbol, or its repair."""
 
     symbol: str
     of: str
     first_missing: int
     last_missing: int
+    state: str = "open"
+    causes: tuple[str, ...] = ("sequence", "reconnect")
 
     def line(self, exchange: str, sequence: int, received_time: int, state: str, cause: str) -> bytes:
         return (
@@ -210,26 +213,88 @@ class GapEvent:
         ).encode()
 
 
-class Continuity:
-    """Follows the ids of trades and aggregate trades, by symbol."""
+class Memory:
+    """What one connection's events come to: which are repeats, and what is missing between them.
+
+    A repeat is what was published before, proved by the very identity: nothing else may be dropped. Here that is a
+    plain set of everything that came, where the collector remembers as little as it can.
+    """
 
     IDS = {"trade": "tradeId", "aggTrade": "aggregateId"}
+    # What must agree, besides type, symbol and interval or window, for two events to be one.
+    IDENTITIES = {
+        "bookTicker": ("updateId",),
+        "kline": ("openTime", "closed"),
+        "ticker": ("quoteVolume",),
+        "miniTicker": ("quoteVolume",),
+        "averagePrice": ("price",),
+        "markPrice": ("price",),
+    }
+    # How many are remembered of a symbol, type and interval or window.
+    REMEMBERED = {"bookTicker": 1024}
+    RESTART_MARGIN = 1_000_000_000
+
+    @dataclass
+    class Count:
+        """The ids of one symbol and type since the exchange began to count."""
+
+        published: set[int] = field(default_factory=set)
+        first: int | None = None
+        highest: int = 0
+        newest: int = 0
+        earlier: "Memory.Count | None" = None
 
     def __init__(self):
-        self.last: dict[tuple[str, str], int] = {}
+        self.counts: dict[tuple[str, str], Memory.Count] = {}
+        self.recent: dict[tuple, collections.deque] = {}
 
-    def gap_before(self, event: Event) -> GapEvent | None:
-        if event.type not in self.IDS:
-            return None
-        number = int(dict(event.after)[self.IDS[event.type]])
+    def admit(self, event: Event) -> tuple[bool, GapEvent | None]:
+        """Whether the event is to be published, and the gap event that goes with it."""
+        values = dict(event.after)
+        if event.type in self.IDS:
+            return self.follow(event, int(values[self.IDS[event.type]]), int(values.get("tradeTime", -1)))
+        identity = tuple(values.get(name) for name in self.IDENTITIES[event.type])
+        if event.type != "bookTicker":
+            if event.event_time is None:
+                return True, None
+            identity = (event.event_time, *identity)
+        key = (event.type, event.symbol, values.get("interval"), values.get("window"))
+        if event.type == "averagePrice":
+            key = (event.type, event.symbol)
+        known = self.recent.setdefault(key, collections.deque(maxlen=self.REMEMBERED.get(event.type, 32)))
+        if identity in known:
+            return False, None
+        known.append(identity)
+        return True, None
+
+    def follow(self, event: Event, number: int, trade_time: int) -> tuple[bool, GapEvent | None]:
         key = (event.type, event.symbol)
-        last = self.last.get(key)
-        if last is not None and number <= last:
-            return None
-        self.last[key] = number
-        if last is None or number == last + 1:
-            return None
-        return GapEvent(event.symbol, event.type, last + 1, number - 1)
+        count = self.counts.setdefault(key, self.Count())
+        if count.first is None:
+            count.first = count.highest = number
+            count.newest = trade_time
+            count.published.add(number)
+            return True, None
+        if number > count.highest:
+            if count.earlier and trade_time <= count.earlier.newest:
+                return number not in count.earlier.published, None
+            first_missing = count.highest + 1
+            count.published.add(number)
+            count.highest, count.newest = number, max(count.newest, trade_time)
+            if number == first_missing:
+                return True, None
+            return True, GapEvent(event.symbol, event.type, first_missing, number - 1)
+        is_known = number in count.published
+        if trade_time > count.newest + (0 if is_known else self.RESTART_MARGIN):
+            # The exchange counts anew: the ids from 0 are missing.
+            self.counts[key] = self.Count({number}, number, number, trade_time, count)
+            return True, GapEvent(event.symbol, event.type, 0, number - 1, "open", ("restart",))
+        if is_known:
+            return False, None
+        count.published.add(number)
+        if number < count.first:
+            return True, None
+        return True, GapEvent(event.symbol, event.type, number, number, "repaired", ("sequence",))
 
 
 TOPIC_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+")
@@ -251,6 +316,7 @@ class Expectation:
     dead_letters: list[bytes] = field(default_factory=list)
     frames: int = 0
     ignored: int = 0
+    duplicates: int = 0
 
     @property
     def total(self) -> int:
@@ -266,7 +332,7 @@ class Expectation:
 def expect(frames, exchange: str = "binance") -> Expectation:
     """Reads frames, in the order in which they were sent, into what the collector must publish."""
     result = Expectation(exchange)
-    continuity = Continuity()
+    memory = Memory()
     for frame in frames:
         result.frames += 1
         try:
@@ -276,7 +342,10 @@ def expect(frames, exchange: str = "binance") -> Expectation:
             continue
         result.ignored += reading.ignored
         for event in reading.events:
-            gap = continuity.gap_before(event)
+            is_published, gap = memory.admit(event)
+            if not is_published:
+                result.duplicates += 1
+                continue
             if gap is not None:
                 result.gaps.setdefault(topic("gap", exchange, gap.symbol), []).append(gap)
             result.events.setdefault(topic(event.type, exchange, event.symbol), []).append(event)

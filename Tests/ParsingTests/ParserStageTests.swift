@@ -46,6 +46,7 @@ private final class TextDecoder: FrameDecoder {
 private final class ParserBench {
     let counters = ParserCounters(marketCount: 1)
     let commands = CommandQueue<WireCommand>(capacity: 100)
+    let requests = CommandQueue<ParserCommand>(capacity: 10)
     let gapNotices = CommandQueue<GapNotice>(capacity: 100)
     var frames: RingProducer
     var stage: ParserStage
@@ -70,7 +71,9 @@ private final class ParserBench {
             frames: input,
             events: EventWriter(
                 producer: output, counters: counters, instrumentCapacity: 10, gapNotices: gapNotices),
-            decoders: [TextDecoder(instrument: instrument)], markets: [0], commands: commands, waker: waker)
+            decoders: [TextDecoder(instrument: instrument)], streams: [[]],
+            links: [ParserLink(market: 0, shard: 0, member: 0, isPaired: false)], instruments: instruments,
+            commands: commands, requests: requests, waker: waker)
     }
 
     func put(_ texts: [String], generation: UInt32 = 1) throws {
@@ -128,7 +131,8 @@ private final class ParserBench {
                 "gap 6-7 reconnect",
             ])
         let trades = bench.counters.counts(.trade, market: 0)
-        #expect(trades == .init(received: 5, deadLettered: 1, duplicates: 0, ignored: 0, gaps: 2))
+        #expect(
+            trades == .init(received: 5, deadLettered: 1, duplicates: 0, ignored: 0, gaps: 2, gapsOpen: 2))
         #expect(bench.counters.counts(.gap, market: 0).received == 2)
         #expect(bench.counters.counts(.deadLetter, market: 0).received == 1)
         #expect(bench.gapNotices.drain().map(\.firstMissing) == [3, 6])

@@ -20,8 +20,16 @@ extension Collector {
             }
             for gap in lane.gapNotices.drain() {
                 let instrument = lane.instruments.instrument(at: gap.instrument)
-                logger.warning(
-                    "gap: \(gap.kind.name) ids \(gap.firstMissing) to \(gap.lastMissing) of \(instrument.symbol) are missing",
+                let ids =
+                    "\(gap.kind.name) ids \(gap.firstMissing) to \(gap.lastMissing) of \(instrument.symbol)"
+                let text =
+                    switch (gap.state, gap.cause) {
+                    case (.repaired, _): "gap: \(ids) came late"
+                    case (_, .restart): "gap: the exchange began to count anew: \(ids) are missing"
+                    default: "gap: \(ids) are missing"
+                    }
+                logger.log(
+                    level: gap.state == .repaired ? .info : .warning, "\(text)",
                     metadata: [
                         "exchange": "\(instrument.exchange)", "symbol": "\(instrument.symbol)",
                         "type": "\(gap.kind.name)", "firstMissing": "\(gap.firstMissing)",

@@ -46,9 +46,9 @@ extension Collector {
             counts.duplicates += lane.duplicates
             counts.deadLettered += lane.deadLettered
             counts.gaps += lane.gaps
+            counts.gapsOpen += lane.gapsOpen
         }
         guard counts.received > 0 else { return nil }
-        counts.gapsOpen = counts.gaps
         counts.inFlight = counts.received - counts.published - counts.duplicates - counts.deadLettered
         return counts
     }

@@ -203,7 +203,9 @@ public final class Collector: Sendable {
             lanes.allSatisfy { $0.wireMonitor.isStopped }
         }
         await wait(until: deadline) { [self] in
-            lanes.allSatisfy { $0.frameRing.bytesUsed == 0 && $0.eventRing.bytesUsed == 0 }
+            lanes.allSatisfy {
+                $0.frameRing.bytesUsed == 0 && $0.counters.waiting == 0 && $0.eventRing.bytesUsed == 0
+            }
         }
         batchMonitor.requestFlush()
         await wait(until: deadline) { [self] in

@@ -13,6 +13,8 @@ struct Lane {
     let counters: ParserCounters
     let activity: StreamActivity
     let commands: CommandQueue<WireCommand>
+    let legs: LegCounters
+    let parserCommands: CommandQueue<ParserCommand>
     let gapNotices = CommandQueue<GapNotice>(capacity: 1_024)
     let frameProducer: RingProducerBox
     let frameConsumer: RingConsumerBox
@@ -38,7 +40,9 @@ struct Lane {
         instruments = InstrumentTable(exchanges: configuration.exchanges.map(\.exchange))
         wireMonitor = WireMonitor(slotCount: plans.count, slotCapacity: plans.count + Lane.spareSlots)
         counters = ParserCounters(marketCount: configuration.exchanges.count)
+        legs = LegCounters(marketCount: configuration.exchanges.count)
         commands = CommandQueue(capacity: 65_536, waker: threads.wire[index].waker)
+        parserCommands = CommandQueue(capacity: 64, waker: threads.parse[index].waker)
 
         // Whatever is configured, the largest message must fit, as frame and as the events that it becomes.
         let largest = configuration.exchanges.map(\.maxMessageBytes).max() ?? 0
@@ -78,8 +82,8 @@ struct Lane {
             frames: consumer,
             events: EventWriter(
                 producer: producer, counters: counters, instrumentCapacity: instruments.capacity,
-                gapNotices: gapNotices),
-            decoders: decoders, markets: plans.flatMap { [$0.market, $0.market] }, commands: commands,
-            waker: waker)
+                gapNotices: gapNotices, activity: activity, legs: legs),
+            decoders: decoders, streams: streams, links: ParserLink.table(of: plans, sides: LinkIndex.sides),
+            instruments: instruments, commands: commands, requests: parserCommands, waker: waker)
     }
 }

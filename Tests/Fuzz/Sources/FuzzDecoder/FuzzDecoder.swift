@@ -68,7 +68,10 @@ private struct Target: ~Copyable {
         writer.signals = []
         var events: [[UInt8]] = []
         while let record = consumer.next() {
-            switch record.load(as: EventHeader.self).kind {
+            let header = record.load(as: EventHeader.self)
+            // The same frame comes again: to be read again, not to be dropped as a repeat.
+            writer.forget(header.kind, variant: header.variant, instrument: header.instrument)
+            switch header.kind {
             case .gap: continue
             case .deadLetter: events.append([])
             case .trade:

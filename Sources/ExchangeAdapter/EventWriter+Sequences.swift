@@ -1,0 +1,237 @@
+import MarketData
+
+/// Ids of trades and aggregate trades, wherever one is not simply the next one on the only connection that can bring
+/// it.
+extension EventWriter {
+    /// Ids that go back and are not known must be newer than all before by so much, ns, to be a new count: trades of
+    /// one instant may come late.
+    static var restartMargin: Int64 { 1_000_000_000 }
+
+    /// Deals with an event at the pending place.
+    @usableFromInline @inline(never)
+    mutating func arrive(_ kind: EventKind, _ index: Int, id: Int64, time: Int64, size: Int) {
+        // Ids are positive. Whatever else the exchange may send is passed on, and tells nothing.
+        guard id >= 0, id < .max else { return commit(kind, size) }
+        let state = sequences.states + index
+        let expected = state.pointee.expected
+        var isFollowing = state.pointee.connection == source.connection
+        if isTracking, advance(index, id) { isFollowing = true }
+        if id == expected, expected > 0 {
+            accept(kind, index, id: id, time: time, size: size)
+        } else if id > expected, expected > 0 {
+            ahead(kind, index, id: id, time: time, size: size, cause: isFollowing ? .sequence : .reconnect)
+        } else if id < expected {
+            behind(kind, index, id: id, time: time, size: size)
+        } else {
+            sequences.history(index).pointee.stretches.begin(at: id)
+            accept(kind, index, id: id, time: time, size: size)
+        }
+        if held.sequenceCount > 0 { reconsider(index) }
+    }
+
+    /// The next id: the event is published.
+    private mutating func accept(_ kind: EventKind, _ index: Int, id: Int64, time: Int64, size: Int) {
+        let state = sequences.states + index
+        state.pointee.expected = id + 1
+        state.pointee.newest = max(state.pointee.newest, time)
+        state.pointee.connection = source.connection
+        state.pointee.received = source.receivedTime
+        if source.isPaired { countWon() }
+        commit(kind, size)
+    }
+
+    private mutating func commit(_ kind: EventKind, _ size: Int) {
+        producer.commit(size)
+        counters.received(kind, market: source.market)
+    }
+
+    /// Ids before this one are missing: the event waits where another connection may still bring them.
+    private mutating func ahead(
+        _ kind: EventKind, _ index: Int, id: Int64, time: Int64, size: Int, cause: GapCause
+    ) {
+        let history = sequences.history(index)
+        if history.pointee.earlierTime > 0, time != absentInteger, time <= history.pointee.earlierTime {
+            return ofEarlierCount(kind, index, id: id, size: size)
+        }
+        let state = sequences.states + index
+        let waits = history.pointee.head != 0
+        if waits || (isTracking && mayCome(index, upTo: id - 1, shard: source.shard)) {
+            if hold(kind, index, id: id, time: time, size: size, cause: cause) { return }
+            // No room, although a place for each event of a frame is kept free: it goes on out of order.
+            if waits { return commit(kind, size) }
+        }
+        let expected = state.pointee.expected
+        repairHistory(history, expected: expected)
+        history.pointee.stretches.jump(from: expected, to: id)
+        accept(kind, index, id: id, time: time, size: size)
+        reportGap(
+            index, first: expected, last: id - 1, state: .open, cause: cause, market: source.market,
+            time: source.receivedTime)
+    }
+
+    /// The exchange has begun to count anew, and this is of the old count still.
+    private mutating func ofEarlierCount(_ kind: EventKind, _ index: Int, id: Int64, size: Int) {
+        let history = sequences.history(index)
+        if isTracking { sequences.progress(index).next[source.member] = 0 }
+        if id >= history.pointee.earlierFirst, id < history.pointee.earlierEnd {
+            counters.duplicate(kind, market: source.market)
+        } else {
+            commit(kind, size)
+        }
+    }
+
+    /// An id below the expected one: a repeat, a new count, or late.
+    private mutating func behind(_ kind: EventKind, _ index: Int, id: Int64, time: Int64, size: Int) {
+        let state = sequences.states + index
+        let history = sequences.history(index)
+        repairHistory(history, expected: state.pointee.expected)
+        let isKnown = history.pointee.stretches.contains(id, expected: state.pointee.expected)
+        let newest = state.pointee.newest
+        if newest > 0, time != absentInteger, time > (isKnown ? newest : newest &+ EventWriter.restartMargin)
+        {
+            if history.pointee.head == 0 {
+                restart(index, id: id, time: time)
+                accept(kind, index, id: id, time: time, size: size)
+                return reportRestart(index, id: id, market: source.market, received: source.receivedTime)
+            }
+            history.pointee.isRestarting = true
+            if hold(kind, index, id: id, time: time, size: size, cause: .restart) { return }
+            return commit(kind, size)
+        }
+        if isKnown {
+            counters.duplicate(kind, market: source.market)
+            if source.isPaired, id == state.pointee.expected - 1 {
+                countLead(over: state.pointee.connection, received: state.pointee.received)
+            }
+            return
+        }
+        let late = history.pointee.stretches.insert(late: id, expected: state.pointee.expected)
+        if source.isPaired { countWon() }
+        commit(kind, size)
+        switch late {
+        case .below: return
+        case .inHole: break
+        case .split: counters.openGap(1, kind, market: source.market)
+        case .filled: counters.openGap(-1, kind, market: source.market)
+        }
+        reportGap(
+            index, first: id, last: id, state: .repaired, cause: .sequence, market: source.market,
+            time: source.receivedTime)
+    }
+
+    /// The one way to come here without a stretch: the first id was 0, which is what is expected of nothing.
+    private func repairHistory(_ history: UnsafeMutablePointer<SequenceHistory>, expected: Int64) {
+        if history.pointee.stretches.count == 0, expected > 0 { history.pointee.stretches.begin(at: 0) }
+    }
+
+    /// A new count begins with `id`.
+    mutating func restart(_ index: Int, id: Int64, time: Int64) {
+        let state = sequences.states + index
+        let history = sequences.history(index)
+        history.pointee.earlierFirst = history.pointee.stretches.lastFirst
+        history.pointee.earlierEnd = state.pointee.expected
+        history.pointee.earlierTime = state.pointee.newest
+        history.pointee.stretches.begin(at: id)
+        state.pointee.expected = id
+        state.pointee.newest = time
+        sequences.progress(index).clear()
+    }
+
+    /// Said once: the new count's ids from 0 did not come.
+    mutating func reportRestart(_ index: Int, id: Int64, market: Int, received: Int64) {
+        reportGap(
+            index, first: 0, last: id - 1, state: .open, cause: .restart, market: market, time: received)
+    }
+
+    // MARK: Members
+
+    /// Notes how far the member at hand is; whether it brought an id of this sequence before.
+    private mutating func advance(_ index: Int, _ id: Int64) -> Bool {
+        let progress = sequences.progress(index)
+        let member = source.member
+        let isFollowing =
+            progress.generations[member] == source.generation && progress.next[member] != 0
+        if source.isPaired { countLost(progress, id, isFollowing: isFollowing) }
+        if !isFollowing || id >= progress.next[member] { progress.next[member] = id + 1 }
+        progress.generations[member] = source.generation
+        return isFollowing
+    }
+
+    /// Whether an open connection may still bring ids up to `last`: one that is not past them.
+    func mayCome(_ index: Int, upTo last: Int64, shard: Int) -> Bool {
+        let progress = sequences.progress(index)
+        let live = members[shard]
+        for member in 0..<4 where live.isLive(member) {
+            guard progress.generations[member] == live.generations[member], progress.next[member] > last
+            else { return true }
+        }
+        return false
+    }
+
+    // MARK: What legs are worth
+
+    /// Ids that the leg at hand has skipped on its own. Called before the member's own progress is noted.
+    private func countLost(_ progress: MemberProgress, _ id: Int64, isFollowing: Bool) {
+        let member = source.member
+        let leg = source.leg
+        let other = member ^ 1
+        let otherNext = progress.next[other]
+        let otherIsLive = live.isLive(other)
+        var lost: Int64 = 0
+        if isFollowing {
+            let before = max(progress.next[member], otherNext)
+            if id > before, !otherIsLive { lost = id - before }
+        } else {
+            let before = max(progress.next[member], otherNext)
+            if before != 0, id > before {
+                // The one that hands over may still bring them.
+                if otherIsLive { progress.owed[leg] = id } else { lost = id - before }
+            }
+        }
+        let owed = progress.owed[leg]
+        if owed != 0, id >= owed - 1 {
+            if otherNext >= owed {
+                progress.owed[leg] = 0
+            } else if !otherIsLive {
+                lost += otherNext == 0 ? 0 : owed - otherNext
+                progress.owed[leg] = 0
+            }
+        }
+        if lost > 0 { legs.countLost(lost, leg: leg, market: source.market) }
+    }
+
+    @usableFromInline mutating func countWon() { legs.countWon(leg: source.leg, market: source.market) }
+
+    /// The latest event has come a second time: by how much its first one led, where another leg brought that.
+    mutating func countLead(over connection: UInt64, received: Int64) {
+        let winner = RunSource.leg(ofConnection: connection)
+        guard winner != source.leg else { return }
+        legs.recordLead(source.receivedTime - received, leg: winner, market: source.market)
+    }
+
+    // MARK: Gaps
+
+    /// A gap is an event of its own, a count, and a notice for the log; so is what came late of one, uncounted. An
+    /// event at the pending place must have been committed or copied before.
+    mutating func reportGap(
+        _ index: Int, first: Int64, last: Int64, state: GapState, cause: GapCause, market: Int, time: Int64
+    ) {
+        let kind = SequenceTable.kind(index)
+        let instrument = SequenceTable.instrument(index)
+        if state == .open {
+            counters.gap(kind, market: market)
+            if first <= last { counters.openGap(1, kind, market: market) }
+        }
+        gapNotices.send(
+            GapNotice(
+                time: time, kind: kind, instrument: instrument, firstMissing: first, lastMissing: last,
+                state: state, cause: cause))
+        begin(Gap.self).initialize(
+            to: Gap(
+                header: EventHeader(
+                    kind: .gap, variant: kind.rawValue, instrument: instrument, receivedTime: time),
+                firstMissing: first, lastMissing: last, state: state, cause: cause))
+        producer.commit(MemoryLayout<Gap>.size)
+        counters.received(.gap, market: market)
+    }
+}
