@@ -136,6 +136,35 @@ import Testing
                 + #""eventTime":5,"receivedTime":6,"interval":"5m","price":"0.01","tradeTime":3}"#)
     }
 
+    @Test func markPrice() throws {
+        var event = MarkPrice(header: header(.markPrice))
+        (event.markPrice, event.indexPrice, event.settlementPrice) = (d(1), d(2), d(3))
+        event.fundingRate = Decimal(magnitude: 78, scale: 8, isNegative: true)
+        event.nextFundingTime = 0
+        event.averageMarkPrice = d(5)
+        #expect(
+            try json(event) == begin("markPrice")
+                + #""eventTime":5,"receivedTime":6,"markPrice":"0.01","indexPrice":"0.02","#
+                + #""settlementPrice":"0.03","fundingRate":"-0.00000078","nextFundingTime":0,"#
+                + #""averageMarkPrice":"0.05"}"#)
+        var bare = MarkPrice(header: header(.markPrice))
+        bare.markPrice = d(1)
+        #expect(try json(bare) == begin("markPrice") + #""eventTime":5,"receivedTime":6,"markPrice":"0.01"}"#)
+    }
+
+    @Test(arguments: ["NA", "ADL", "INSURANCE_FUND", "X", "aWordOf-24_letters000000"])
+    func tradeThatWasNoOrdinaryOne(word: String) throws {
+        var event = Trade(header: header(.trade))
+        event.tradeID = 1
+        (event.price, event.quantity) = (Decimal(magnitude: 0, scale: 0), Decimal(magnitude: 0, scale: 0))
+        event.execution = try #require(Array(word.utf8).withUnsafeBytes { ShortText($0) })
+        event.header.flags = 1
+        #expect(
+            try json(event) == begin("trade")
+                + #""eventTime":5,"receivedTime":6,"tradeId":1,"price":"0","quantity":"0","aggressor":"buy","#
+                + #""execution":"\#(word)","source":"rest"}"#)
+    }
+
     @Test func gap() throws {
         let event = Gap(
             header: header(.gap, variant: EventKind.aggTrade.rawValue, eventTime: absentInteger),

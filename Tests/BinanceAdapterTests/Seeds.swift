@@ -52,6 +52,9 @@ enum Seeds {
         #"{"stream":"btcusd_perp@ticker","data":{"e":"24hrTicker","E":1654861022999,"s":"BTCUSD_PERP","ps":"BTCUSD","p":"-353.7","P":"-1.164","w":"30054.90285469","c":"30025.1","Q":"48","o":"30378.8","h":"30419.7","l":"29500.2","v":"26128574","q":"86936.14524835","O":1654774620000,"C":1654861022993,"F":447799573,"L":448216180,"n":416590,"st":1}}"#,
     ]
 
+    /// COIN-M put `u` first until 2024 at least; it is read by keys.
+    static let oldBookTicker = #"{"stream":"btcusd_perp@bookTicker","data":{"u""#
+
     /// A frame and the market that it is read in. The last spot frames are answers, which are the same on all.
     struct Seed: CustomStringConvertible, Sendable {
         var market: String

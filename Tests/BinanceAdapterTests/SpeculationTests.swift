@@ -60,16 +60,57 @@ struct SpeculationTests {
     }
 
     @Test(arguments: usual) func otherwiseWritten(frame: String) throws {
-        let reader = try Reader(plans())
+        try checkOthers(frame, try Reader(plans()))
+    }
+
+    private func checkOthers(_ frame: String, _ reader: Reader) throws {
         #expect(!reader.isSpeculated(" " + frame))
         #expect(!reader.isSpeculated(frame + " "))
-        #expect(!reader.isSpeculated(frame.replacing("}}", with: ",\"st\":1}}")))
+        #expect(!reader.isSpeculated(frame.replacing("}}", with: ",\"new\":1}}")))
         #expect(!reader.isSpeculated(frame.replacing("\"s\":\"", with: "\"s\":\"X")))
         #expect(!reader.isSpeculated(frame.replacing(":\"", with: ": \"")))
         for cut in 0..<frame.utf8.count {
             #expect(!reader.isSpeculated(String(decoding: Array(frame.utf8)[..<cut], as: UTF8.self)))
         }
     }
+
+    // MARK: - Futures
+
+    /// Frames of one object, as they came in 2026 and before.
+    static let futures = ["usdm", "coinm"].flatMap { market in
+        Seeds.of(market).indices.map { Seeds.Seed(market: market, number: $0) }
+    }.filter { seed in
+        let name = DifferentialTests.streamName(seed.frame) ?? "!"
+        return !name.hasPrefix("!") && !seed.frame.starts(with: Seeds.oldBookTicker.utf8)
+            // A row of the other market.
+            && !(seed.market == "coinm"
+                && String(decoding: seed.frame, as: UTF8.self).hasSuffix("\"st\":1}}"))
+    }
+
+    private func reader(of market: String) throws -> Reader {
+        let plans = try DifferentialTests.plans(Seeds.streams(of: market), market: market)
+        return try Reader(plans, of: try #require(BinanceMarket(rawValue: market)))
+    }
+
+    @Test(arguments: futures) func usualFrameOfFutures(seed: Seeds.Seed) throws {
+        #expect(try reader(of: seed.market).isSpeculated(String(decoding: seed.frame, as: UTF8.self)))
+    }
+
+    @Test(arguments: futures) func otherwiseWrittenByFutures(seed: Seeds.Seed) throws {
+        try checkOthers(String(decoding: seed.frame, as: UTF8.self), try reader(of: seed.market))
+    }
+
+    @Test func rowsOfTheOtherMarketAreReadByKeys() throws {
+        let frame = String(decoding: Seeds.Seed(market: "usdm", number: 0).frame, as: UTF8.self)
+        let reader = try reader(of: "usdm")
+        #expect(reader.isSpeculated(frame))
+        #expect(!reader.isSpeculated(frame.replacing("\"st\":1", with: "\"st\":2")))
+        #expect(reader.isSpeculated(frame.replacing(",\"st\":1", with: "")))
+        #expect(reader.isSpeculated(frame.replacing("MARKET", with: "A_NEW_ONE")))
+        #expect(!reader.isSpeculated(frame.replacing("MARKET", with: "a new one")))
+    }
+
+    // MARK: - Other streams
 
     @Test func microseconds() throws {
         let frame = SpeculationTests.usual[0].replacing("630914", with: "630914123").replacing(

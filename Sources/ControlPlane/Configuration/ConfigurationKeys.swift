@@ -23,7 +23,7 @@ public enum ConfigurationKeys {
             "proxy", "ipFamily", "localAddress", "keepaliveIdle", "keepaliveInterval", "keepaliveCount",
             "userTimeout", "busyPoll", "receiveBuffer",
         ],
-        "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window"],
+        "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window", "updateSpeed"],
         "batching": [
             "maxEvents", "maxBytes", "maxDelay", "compression", "level", "payload", "closeWhenIdle",
         ],

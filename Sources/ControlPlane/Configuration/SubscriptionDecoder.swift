@@ -20,6 +20,12 @@ struct SubscriptionDecoder {
         let window =
             section.word("window", among: TickerWindow.names, default: TickerWindow.names[0])
             .flatMap(TickerWindow.init(name:)) ?? .hours24
+        // Which kinds take one, and which there are, is the exchange's business.
+        var updateSpeed: Int64?
+        if section.has("updateSpeed") {
+            updateSpeed = section.duration(
+                "updateSpeed", default: 1_000_000_000, in: 1_000_000...3_600_000_000_000)
+        }
         guard let kind else { return nil }
         var isGood = symbols != nil
         if kind == .kline, interval == nil {
@@ -40,7 +46,8 @@ struct SubscriptionDecoder {
             isGood = false
         }
         guard isGood, let symbols else { return nil }
-        return Subscription(kind: kind, symbols: symbols, interval: interval, window: window)
+        return Subscription(
+            kind: kind, symbols: symbols, interval: interval, window: window, updateSpeed: updateSpeed)
     }
 
     private func decodeSymbols() -> Subscription.Symbols? {

@@ -13,7 +13,7 @@ struct SubscriptionRequest {
         var streams: [StreamPlan]
     }
 
-    static let keys = ["exchange", "type", "symbols", "interval", "window"]
+    static let keys = ["exchange", "type", "symbols", "interval", "window", "updateSpeed"]
     static let example = "write for example [{\"type\": \"trade\", \"symbols\": [\"BTCUSDT\"]}]"
 
     private(set) var entries: [Entry] = []

@@ -40,7 +40,7 @@ struct EventText {
         case .trade:
             return
                 "\(right(shown("price"), 16)) × \(EventText.padded(shown("quantity"), 16)) \(side()) #\(shown("tradeId"))"
-                + source
+                + (text("execution").map { " \($0)" } ?? "") + source
         case .aggTrade:
             return "\(right(shown("price"), 16)) × \(EventText.padded(shown("quantity"), 16)) \(side())"
                 + " #\(shown("aggregateId")) (trades \(shown("firstTradeId"))–\(shown("lastTradeId")))"
@@ -66,7 +66,11 @@ struct EventText {
             return "\(shown("of")) ids \(shown("firstMissing"))–\(shown("lastMissing")) \(shown("state")),"
                 + " cause: \(shown("cause"))"
         case .deadLetter: return "\(shown("reason")), at byte \(shown("offset"))"
-        case .markPrice, .depth, nil:
+        case .markPrice:
+            return
+                "\(right(shown("markPrice"), 16))  index \(shown("indexPrice"))  settlement \(shown("settlementPrice"))"
+                + "  funding \(shown("fundingRate")) at \(EventText.clock(integer("nextFundingTime") ?? 0))"
+        case .depth, nil:
             let known: Set = ["type", "exchange", "symbol", "sequence", "eventTime", "receivedTime"]
             return fields.keys.filter { !known.contains($0) }.sorted().map { "\($0) \(shown($0))" }
                 .joined(separator: "  ")
