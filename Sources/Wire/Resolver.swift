@@ -17,7 +17,7 @@ public struct ResolverAnswer: Sendable {
 public struct ResolverStage: ~Copyable, Stage {
     /// A host to look up for a connection.
     struct Request: Sendable {
-        var slot: Int
+        var link: Int
         var generation: UInt32
         var host: String
         var port: UInt16
@@ -69,8 +69,8 @@ public struct ResolverStage: ~Copyable, Stage {
         }
         // A lookup that runs serves whoever joins: its answer is newer than the question.
         if let index = entries.firstIndex(where: { $0.host == request.host && $0.family == family }) {
-            // The slot's last attempt no longer waits.
-            entries[index].requests.removeAll { $0.slot == request.slot && $0.reply === request.reply }
+            // The link's last attempt no longer waits.
+            entries[index].requests.removeAll { $0.link == request.link && $0.reply === request.reply }
             entries[index].requests.append(request)
         } else {
             entries.append(Entry(host: request.host, family: family, requests: [request]))
@@ -106,7 +106,7 @@ public struct ResolverStage: ~Copyable, Stage {
         for request in requests {
             request.reply.send(
                 .resolved(
-                    slot: request.slot, generation: request.generation,
+                    slot: request.link, generation: request.generation,
                     answer: ResolverAnswer(
                         family: family, addresses: found.addresses.map { $0.with(port: request.port) },
                         problem: found.problem)))

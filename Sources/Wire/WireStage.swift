@@ -112,7 +112,7 @@ public struct WireStage: ~Copyable, Stage {
     }
 
     private mutating func handle(_ event: ck_event) -> Int {
-        let slot = WireStage.slot(ofToken: event.token)
+        let slot = WireStage.link(ofToken: event.token)
         let connection = connections + slot
         // An event of a socket that this cycle has already closed.
         guard connection.pointee.generation == UInt32(truncatingIfNeeded: event.token >> 32) else { return 0 }

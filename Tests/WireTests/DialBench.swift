@@ -66,7 +66,7 @@ final class DialBench {
                 }
                 request.reply.send(
                     .resolved(
-                        slot: request.slot, generation: request.generation,
+                        slot: request.link, generation: request.generation,
                         answer: ResolverAnswer(
                             family: family, addresses: found,
                             problem: found.isEmpty ? "Name or service not known" : nil)))

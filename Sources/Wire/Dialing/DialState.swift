@@ -1,6 +1,36 @@
 import CKernel
 
-/// A connection's way to its accepted upgrade, and what is remembered of it for the next one.
+/// What a slot remembers of its connections when it opens the next one.
+struct DialMemory {
+    /// The version of IP that won last: the next race begins with it.
+    private var wonFamily: IPFamily?
+    /// Hosts that failed, or whose connection ended, since they last worked: the next race ends with them.
+    private(set) var shunned: [HostAddress] = []
+    /// Whether it was said that the kernel did not give what was asked for.
+    var hasSaidShortcomings = false
+
+    /// More than any host has addresses.
+    private static let shunnedLimit = 32
+
+    /// The versions of IP to try, the one to begin with in front.
+    func ordered(_ families: [IPFamily]) -> [IPFamily] {
+        families.filter { $0 == wonFamily } + families.filter { $0 != wonFamily }
+    }
+
+    /// A connection could be made; whether it is good for anything is to be seen.
+    mutating func won(_ address: HostAddress) { wonFamily = address.family }
+
+    /// The peer accepted the upgrade.
+    mutating func succeeded(_ address: HostAddress) { shunned.removeAll { $0.isSameHost(as: address) } }
+
+    mutating func shun(_ address: HostAddress) {
+        succeeded(address)
+        shunned.append(address)
+        if shunned.count > DialMemory.shunnedLimit { shunned.removeFirst() }
+    }
+}
+
+/// A connection's way to its accepted upgrade.
 struct DialState: ~Copyable {
     var race = AddressRace(families: IPFamilyChoice.any.families)
     /// Of the race's candidates, in their order; -1 where there is none (any more).
@@ -10,40 +40,19 @@ struct DialState: ~Copyable {
     var tunnel: ProxyTunnel?
     /// Whom the connection is, or was last, connected to: the proxy where there is one.
     var peer: HostAddress?
-    /// The version of IP that won last: the next race begins with it.
-    private var wonFamily: IPFamily?
-    /// Hosts that failed, or whose connection ended, since they last worked: the next race ends with them.
-    private var shunned: [HostAddress] = []
-    /// Whether it was said that the kernel did not give what was asked for.
-    var hasSaidShortcomings = false
-
-    /// More than any host has addresses.
-    private static let shunnedLimit = 32
+    /// The slot's, whichever side is opened: kept at its first side.
+    var memory = DialMemory()
 
     deinit {
         for fd in sockets where fd >= 0 { ck_close(fd) }
     }
 
     /// A new attempt.
-    mutating func begin(families: [IPFamily], proxy: NetworkProxy?) {
-        if let peer { shun(peer) }
+    mutating func begin(families: [IPFamily], avoided: [HostAddress], proxy: NetworkProxy?) {
         peer = nil
         tunnel = nil
         self.proxy = proxy
-        let ordered = families.filter { $0 == wonFamily } + families.filter { $0 != wonFamily }
-        race = AddressRace(families: ordered, avoided: shunned)
-    }
-
-    /// The peer accepted the upgrade.
-    mutating func succeeded() {
-        guard let peer else { return }
-        shunned.removeAll { $0.isSameHost(as: peer) }
-    }
-
-    mutating func shun(_ address: HostAddress) {
-        shunned.removeAll { $0.isSameHost(as: address) }
-        shunned.append(address)
-        if shunned.count > DialState.shunnedLimit { shunned.removeFirst() }
+        race = AddressRace(families: families, avoided: avoided)
     }
 
     mutating func add(socket: Int32) { sockets.append(socket) }
@@ -53,12 +62,6 @@ struct DialState: ~Copyable {
         guard sockets.indices.contains(candidate), sockets[candidate] >= 0 else { return nil }
         defer { sockets[candidate] = -1 }
         return sockets[candidate]
-    }
-
-    /// The candidate has won.
-    mutating func won(_ candidate: Int) {
-        peer = race.candidates[candidate].address
-        wonFamily = peer?.family
     }
 
     mutating func forgetSockets() { sockets = [] }
