@@ -391,6 +391,7 @@ extension WireStage {
     private mutating func opened(_ link: Int, firstFrames begin: Int, _ agreement: DeflateAgreement?) {
         let connection = connections + link
         let now = ck_monotonic_nanos()
+        let took = now - (connection.pointee.deadline - connection.pointee.plan.limits.openNanos)
         connection.pointee.phase = .open
         connection.pointee.lastBytesTime = now
         connection.pointee.upgrade = nil
@@ -415,7 +416,8 @@ extension WireStage {
         monitor.notice(
             .info, link: link,
             "connected to \(connection.pointee.plan.endpoint)\(connection.pointee.plan.target)"
-                + "\(peerText(link)) (\(connection.pointee.transport?.summary ?? "")), \(connection.pointee.plan.streams.count) streams"
+                + "\(peerText(link)) (\(connection.pointee.transport?.summary ?? "")), \(connection.pointee.plan.streams.count) streams,"
+                + " after \(took / 1_000_000) ms"
         )
         signal(link, .opened)
         watch(link, CK_READ)
