@@ -26,9 +26,8 @@ public final class StopRequest: Sendable {
 public enum SignalledRun {
     /// Runs `body` in a task and returns its result. Call it on the main thread before any other thread exists, so
     /// that every thread inherits the blocked signals. SIGTERM and SIGINT fill the request; a second one ends the
-    /// process at once with 128 + its number, as a shell would tell it. `onReload` is called on SIGHUP.
+    /// process at once with 128 + its number, as a shell would tell it. SIGHUP is counted.
     public static func run<Result: Sendable>(
-        onReload: @escaping @Sendable () -> Void = {},
         _ body: @escaping @Sendable (StopRequest) async throws -> Result
     ) throws -> Result {
         let descriptor = ck_signal_fd()
@@ -62,7 +61,6 @@ public enum SignalledRun {
                 guard signal > 0 else { break }
                 if signal == SIGHUP {
                     request.noteReload()
-                    onReload()
                 } else if request.isRequested {
                     _exit(128 + signal)
                 } else {

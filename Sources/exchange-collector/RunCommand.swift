@@ -14,6 +14,9 @@ struct RunCommand: ParsableCommand {
 
             SIGTERM and SIGINT drain: connections end, what was received is published, and the exit code is 0 (75 where
             the sink did not take everything in time). A second one ends at once.
+
+            SIGHUP reads the file again: subscriptions that were added or removed are applied at once, without a \
+            reconnect; what else was changed is named in the log and needs a restart.
             """)
 
     @OptionGroup var source: ConfigurationOption
@@ -26,10 +29,13 @@ struct RunCommand: ParsableCommand {
             format: settings.log.format == .json ? .json : .text)
         let logger = Logger(label: "collector")
         for warning in loaded.warnings { logger.warning("\(warning.description)") }
+        let file = source.config
         let result = try started(sink: settings.sink.type) {
-            try SignalledRun.run(
-                onReload: { logger.warning("SIGHUP: reloading is not supported yet, nothing was changed") },
-                { stop in try await CollectorRun.run(settings, logger: logger, stop: stop) })
+            try SignalledRun.run { stop in
+                try await CollectorRun.run(
+                    settings, logger: logger, stop: stop,
+                    reload: { try Configuration.load(file: file, context: .process(adapters: Adapters.all)) })
+            }
         }
         let summary = SummaryText.render(result.snapshot)
         printError(summary.text)

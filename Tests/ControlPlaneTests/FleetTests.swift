@@ -44,6 +44,7 @@ final class NotedFleet: Sendable {
             switch step {
             case .streams(let lane, let market, let streams):
                 "parser \(lane).\(market): \(streams.map { "\($0.id) \($0.name)" }.joined(separator: ", "))"
+            case .links(let lane, let plans): "links \(lane): \(plans.count) slots"
             case .addSlot(let lane, let plan):
                 "slot \(lane).\(plan.slot) leg \(plan.leg): \(plan.streams.map(\.name).joined(separator: ", "))"
             case .change(let change):
@@ -84,7 +85,7 @@ final class NotedFleet: Sendable {
         #expect(
             noted.takeSteps() == [
                 "parser 0.0: 0 BTCUSDT@trade, 1 ETHUSDT@trade, 2 SOLUSDT@trade",
-                "slot 0.1 leg 0: ETHUSDT@trade", "change 0.0: +SOLUSDT@trade -",
+                "links 0: 2 slots", "slot 0.1 leg 0: ETHUSDT@trade", "change 0.0: +SOLUSDT@trade -",
             ])
         let removed = try noted.unsubscribe(#"[{"type":"trade","symbols":["BTCUSDT","XRPUSDT"]}]"#)
         #expect(removed.removed.map(\.stream) == ["BTCUSDT@trade"])
@@ -141,7 +142,7 @@ final class NotedFleet: Sendable {
         #expect(change.newConnections == 2 && change.changedConnections == 2)
         #expect(
             noted.takeSteps().dropFirst() == [
-                "slot 0.2 leg 0: ETHUSDT@trade", "slot 0.3 leg 1: ETHUSDT@trade",
+                "links 0: 4 slots", "slot 0.2 leg 0: ETHUSDT@trade", "slot 0.3 leg 1: ETHUSDT@trade",
                 "change 0.0: +SOLUSDT@trade -", "change 0.1: +SOLUSDT@trade -",
             ])
     }

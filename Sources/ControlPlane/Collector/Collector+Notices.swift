@@ -5,6 +5,7 @@ import Wire
 extension Collector {
     /// Writes what the stages have to tell to the log. Called again and again by the control plane.
     public func logNotices() {
+        let plan = live.fleet.plan
         for (index, lane) in lanes.enumerated() {
             for notice in lane.wireMonitor.notices.drain() {
                 let level: Logger.Level =
@@ -13,10 +14,11 @@ extension Collector {
                     case .warning: .warning
                     case .error: .error
                     }
-                let plan = lane.plans[notice.slot]
+                let slots = plan.lanes[index].slots
+                let market = notice.slot < slots.count ? slots[notice.slot].market : 0
                 logger.log(
                     level: level, "connection \(index).\(notice.slot): \(notice.text)",
-                    metadata: ["exchange": "\(configuration.exchanges[plan.market].exchange)"])
+                    metadata: ["exchange": "\(configuration.exchanges[market].exchange)"])
             }
             for gap in lane.gapNotices.drain() {
                 let instrument = lane.instruments.instrument(at: gap.instrument)

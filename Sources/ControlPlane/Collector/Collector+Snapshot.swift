@@ -14,11 +14,13 @@ extension Collector {
         snapshot.version = ProductVersion.text
         snapshot.startTime = startTime
         snapshot.time = ck_realtime_nanos()
+        let plan = live.fleet.plan
+        snapshot.attempts = attemptCounts()
         for (market, exchange) in configuration.exchanges.enumerated() {
             snapshot.events += (EventKind.allCases.map(Optional.some) + [nil]).compactMap {
                 eventCounts(market: market, exchange: exchange.exchange, kind: $0)
             }
-            snapshot.markets.append(marketCounts(market: market, exchange: exchange))
+            snapshot.markets.append(marketCounts(market: market, exchange: exchange, plan: plan))
         }
         snapshot.queues = lanes.flatMap { [depth($0.frameRing), depth($0.eventRing)] } + [depth(batchRing)]
         snapshot.threads = threads.controls.map { control in
@@ -54,13 +56,14 @@ extension Collector {
     }
 
     private func marketCounts(
-        market: Int, exchange: Configuration.Exchange
+        market: Int, exchange: Configuration.Exchange, plan: FleetPlan
     ) -> CollectorSnapshot.MarketCounts {
         var counts = CollectorSnapshot.MarketCounts(exchange: exchange.exchange)
-        counts.streams = exchange.streams.count
-        for lane in lanes {
+        counts.streams = plan.markets[market].streams.count
+        counts.slots = slotCounts(market: market, plan: plan)
+        for (index, lane) in lanes.enumerated() {
             counts.ignoredFrames += lane.counters.counts(nil, market: market).ignored
-            for plan in lane.plans where plan.market == market {
+            for plan in plan.lanes[index].slots where plan.market == market {
                 let slot = plan.slot
                 counts.frames += lane.wireMonitor.frameCount(ofSlot: slot)
                 counts.bytes += lane.wireMonitor.byteCount(ofSlot: slot)

@@ -13,7 +13,11 @@ public final class Collector: Sendable {
     let configuration: Configuration
     let logger: Logger
     let threads: ThreadPlan
+    /// What the configuration asked for at the start.
     let plan: FleetPlan
+    /// What is in force, and its changes.
+    let live: LiveSubscriptions
+    let streamClock: StreamClock
     let lanes: [Lane]
     let batchMonitor = BatchMonitor()
     let ledger: PublishLedger
@@ -26,7 +30,7 @@ public final class Collector: Sendable {
     private let contexts: [TLSContext]
     /// What the I/O threads wait with, and why that is not what was asked for.
     private let backend: (choice: ReactorBackend, problem: String?)
-    private let budgets: [AttemptBudget]
+    let budgets: [AttemptBudget]
     private let resolverControl: StageControl
     private let resolver: ResolverStage.Mailbox
     private let running = RunningThreads()
@@ -49,12 +53,8 @@ public final class Collector: Sendable {
                 certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify,
                 minimum: $0.tls.minimum)
         }
-        // The exchange counts the attempts of one address; every lane of a market draws on the same budget.
         let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
-        budgets = adapters.map {
-            AttemptBudget(
-                perWindow: $0.limits.attemptsPerWindow, windowNanos: $0.limits.attemptWindowNanos)
-        }
+        budgets = Collector.budgets(configuration)
         resolverControl = try StageControl(name: "resolve")
         resolver = ResolverStage.Mailbox(waker: resolverControl.waker)
         ledger = PublishLedger(markets: configuration.exchanges.count)
@@ -72,6 +72,11 @@ public final class Collector: Sendable {
                     threads: threads))
         }
         self.lanes = lanes
+        let clock = StreamClock(plan: plan)
+        streamClock = clock
+        live = LiveSubscriptions(
+            fleet: Collector.fleet(plan: plan, lanes: lanes, clock: clock, logger: logger),
+            adapters: adapters, clock: { ck_monotonic_nanos() })
         // A dead letter's frame grows by a third in base64, and two batches must fit.
         let largest = (configuration.exchanges.map(\.maxMessageBytes).max() ?? 0) * 3 / 2 + 65_536
         (batchProducer, batchConsumer, batchRing) = try Ring.make(
@@ -86,6 +91,22 @@ public final class Collector: Sendable {
             if let adapter = type.init(market: exchange.market) { return adapter }
         }
         throw CollectorError("exchange \(exchange.adapter) \(exchange.market): no such adapter is built in")
+    }
+
+    /// By market. An exchange counts the attempts of an address, whichever lane or market makes them; a budget of the
+    /// configuration is that of the process.
+    private static func budgets(_ configuration: Configuration) -> [AttemptBudget] {
+        var known: [String: AttemptBudget] = [:]
+        return configuration.exchanges.map { exchange in
+            let key = configuration.collector.connectionAttempts == nil ? exchange.adapter : ""
+            let budget =
+                known[key]
+                ?? AttemptBudget(
+                    perWindow: exchange.limits.attemptsPerWindow,
+                    windowNanos: exchange.limits.attemptWindowNanos)
+            known[key] = budget
+            return budget
+        }
     }
 
     // MARK: Starting

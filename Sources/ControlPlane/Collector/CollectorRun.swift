@@ -7,28 +7,37 @@ public enum CollectorRun {
     /// How long a drain may take, ns: Kubernetes kills a pod 30 s after it asked it to stop.
     public static let graceNanos: Int64 = 25_000_000_000
 
-    /// Runs until `stop` is requested. `watch` is called about ten times a second with the collector.
+    /// Runs until `stop` is requested.
     ///
+    /// - Parameters:
+    ///   - reload: reads the configuration again, when SIGHUP asks for it; nil: nothing can be reloaded.
+    ///   - watch: called about ten times a second with the collector.
     /// - Returns: the figures at the end, and whether all that was received was delivered.
     public static func run(
         _ configuration: Configuration, logger: Logger, stop: StopRequest,
+        reload: (@Sendable () throws -> Configuration.Loaded)? = nil,
         watch: (Collector) async throws -> Void = { _ in }
     ) async throws -> (snapshot: CollectorSnapshot, isDelivered: Bool) {
         let collector = try Collector(configuration: configuration, logger: logger)
         var api: ManagementAPI?
         if let listen = configuration.api.listen {
-            api = try await ManagementAPI.start(listen: listen, token: configuration.api.token) {
-                collector.snapshot()
-            }
+            api = try await ManagementAPI.start(
+                listen: listen, token: configuration.api.token, streams: collector
+            ) { collector.snapshot() }
             logger.info(
-                "API on http://\(api?.address.description ?? "") (/metrics, /healthz, /readyz, /v1/status)")
+                "API on http://\(api?.address.description ?? "") (/metrics, /healthz, /readyz, /v1/…)")
         }
         try collector.start()
         logger.info("collecting", metadata: ["threads": "\(collector.threadSummary)"])
         var failure: (any Error)?
+        var reloads = 0
         while !stop.isRequested, failure == nil, !collector.ledger.hasEnded {
             try? await Task.sleep(nanoseconds: 100_000_000)
-            collector.logNotices()
+            collector.look()
+            if stop.reloads > reloads {
+                reloads = stop.reloads
+                collector.reload(reload)
+            }
             do { try await watch(collector) } catch { failure = error }
         }
         logger.info("draining")
@@ -41,6 +50,14 @@ public enum CollectorRun {
 }
 
 extension Collector {
+    fileprivate func reload(_ load: (@Sendable () throws -> Configuration.Loaded)?) {
+        guard let load else {
+            logger.warning("SIGHUP: there is no configuration file to reload, nothing was changed")
+            return
+        }
+        Reload(running: configuration, subscriptions: live, logger: logger, load: load).run()
+    }
+
     /// `lane-0 on CPU 1, publish`.
     var threadSummary: String {
         threads.controls.map { control in

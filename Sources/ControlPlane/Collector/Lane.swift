@@ -25,7 +25,7 @@ struct Lane {
     private let exchanges: [any ExchangeAdapter]
 
     /// Streams that a lane may come to have while it runs; memory is touched only as they are used.
-    static let streamCapacity = 65_536
+    static let streamCapacity = Planner.streamsPerLane
     /// Slots that may be added while it runs.
     static let spareSlots = 64
 
@@ -42,7 +42,7 @@ struct Lane {
         counters = ParserCounters(marketCount: configuration.exchanges.count)
         legs = LegCounters(marketCount: configuration.exchanges.count)
         commands = CommandQueue(capacity: 65_536, waker: threads.wire[index].waker)
-        parserCommands = CommandQueue(capacity: 64, waker: threads.parse[index].waker)
+        parserCommands = CommandQueue(capacity: 4_096, waker: threads.parse[index].waker)
 
         // Whatever is configured, the largest message must fit, as frame and as the events that it becomes.
         let largest = configuration.exchanges.map(\.maxMessageBytes).max() ?? 0

@@ -48,22 +48,26 @@ public enum Demo {
         let begin = ck_monotonic_nanos()
         var previous = CollectorSnapshot()
         var shownTime = begin
-        let result = try await CollectorRun.run(configuration, logger: logger, stop: stop) { collector in
-            let now = ck_monotonic_nanos()
-            if let seconds = settings.seconds, now - begin >= Int64(seconds) * 1_000_000_000 {
-                stop.request()
-            }
-            guard replayer.isRunning else { throw CollectorError("the fake exchange has ended by itself") }
-            guard now - shownTime >= (screen.isTerminal ? 500_000_000 : 1_000_000_000) else { return }
-            let current = collector.snapshot()
-            let interval = Double(now - shownTime) / 1e9
-            screen.show(
-                table: DemoTable.render(
-                    current: current, previous: previous, interval: interval, width: screen.width),
-                line: DemoTable.line(current: current, previous: previous, interval: interval))
-            previous = current
-            shownTime = now
-        }
+        let result = try await CollectorRun.run(
+            configuration, logger: logger, stop: stop,
+            watch: { collector in
+                let now = ck_monotonic_nanos()
+                if let seconds = settings.seconds, now - begin >= Int64(seconds) * 1_000_000_000 {
+                    stop.request()
+                }
+                guard replayer.isRunning else {
+                    throw CollectorError("the fake exchange has ended by itself")
+                }
+                guard now - shownTime >= (screen.isTerminal ? 500_000_000 : 1_000_000_000) else { return }
+                let current = collector.snapshot()
+                let interval = Double(now - shownTime) / 1e9
+                screen.show(
+                    table: DemoTable.render(
+                        current: current, previous: previous, interval: interval, width: screen.width),
+                    line: DemoTable.line(current: current, previous: previous, interval: interval))
+                previous = current
+                shownTime = now
+            })
         let summary = SummaryText.render(result.snapshot)
         screen.append("\n" + summary.text)
         return summary.isBalanced && result.isDelivered

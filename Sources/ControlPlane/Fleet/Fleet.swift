@@ -6,6 +6,8 @@ import Wire
 public enum FleetStep: Sendable {
     /// A parser reads these streams of a market from now on.
     case streams(lane: Int, market: Int, [StreamPlan])
+    /// A parser is about to see the connections of these slots, all that its lane has; before any of them is made.
+    case links(lane: Int, [ConnectionPlan])
     /// An I/O thread makes another connection.
     case addSlot(lane: Int, ConnectionPlan)
     /// A slot asks for other streams.
@@ -82,6 +84,9 @@ public final class Fleet: Sendable {
         settle(&state, now: .max)
         for parser in difference.parsers {
             perform(.streams(lane: parser.lane, market: parser.market, parser.during))
+        }
+        for lane in Set(difference.newSlots.map(\.lane)).sorted() {
+            perform(.links(lane: lane, plan.lanes[lane].slots))
         }
         for slot in difference.newSlots { perform(.addSlot(lane: slot.lane, slot.plan)) }
         for slot in difference.slots { perform(.change(slot)) }

@@ -37,6 +37,8 @@ public struct PlanCost: Sendable, Equatable {
         let budget = plan.markets.first?.limits ?? ConnectionLimits()
         attemptsPerWindow = max(1, budget.attemptsPerWindow)
         attemptWindowNanos = budget.attemptWindowNanos
+        let attempts = AttemptBudget(perWindow: attemptsPerWindow, windowNanos: attemptWindowNanos)
+        var now: Int64 = 0
         var expected = 0.0
         for lane in plan.lanes {
             var costs: [Slot] = []
@@ -46,17 +48,17 @@ public struct PlanCost: Sendable, Equatable {
                     continue
                 }
                 let requests = PlanCost.requests(slot)
-                let wait = Int64(sockets / attemptsPerWindow) * attemptWindowNanos
+                while let later = attempts.take(now) { now = later }
                 let paced = Int64(max(0, requests - 1)) * slot.limits.frameSpacingNanos
-                costs.append(Slot(requests: requests, attemptNanos: wait, liveNanos: wait + paced))
+                costs.append(Slot(requests: requests, attemptNanos: now, liveNanos: now + paced))
                 sockets += 1
                 self.requests += requests
-                liveNanos = max(liveNanos, wait + paced)
+                liveNanos = max(liveNanos, now + paced)
                 expected += PlanCost.handover(slot.limits, pacedNanos: paced)
             }
             slots.append(costs)
         }
-        attempts = min(sockets, attemptsPerWindow)
+        self.attempts = min(sockets, attemptsPerWindow)
         socketsAtRollover = sockets + Int(expected.rounded(.up))
         socketsAtWorst = 2 * sockets
     }
