@@ -62,11 +62,7 @@ public struct ParserStage: ~Copyable, Stage {
     /// One cycle; see the type.
     public mutating func doWork() -> Int {
         isBlocked = false
-        var work = 0
-        for request in requests.drain() {
-            obey(request)
-            work += 1
-        }
+        let work = obeyRequests()
         if events.isHolding { isBlocked = !events.settle(now: ck_monotonic_nanos()) }
         var runs = 0
         while !isBlocked, runs < ParserStage.runsPerCycle, let record = frames.peek() {
@@ -86,6 +82,9 @@ public struct ParserStage: ~Copyable, Stage {
     private mutating func parse(_ run: FrameRun) -> Bool {
         let header = run.header
         let link = Int(header.connection)
+        // A slot that was added in this very cycle: what tells of it was sent before it.
+        if link >= links.count { obeyRequests() }
+        guard link < links.count else { return true }
         let now = ck_monotonic_nanos()
         switch header.kind {
         case .opened: events.opened(link: link, generation: header.generation)
@@ -118,6 +117,16 @@ public struct ParserStage: ~Copyable, Stage {
             }
         }
         events.signals.removeAll()
+    }
+
+    @discardableResult private mutating func obeyRequests() -> Int {
+        var count = 0
+        while true {
+            let some = requests.drain()
+            if some.isEmpty { return count }
+            for request in some { obey(request) }
+            count += some.count
+        }
     }
 
     private mutating func obey(_ command: ParserCommand) {

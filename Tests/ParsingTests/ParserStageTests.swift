@@ -11,6 +11,8 @@ struct AlreadyTaken: Error {}
 /// Every frame is a trade whose id is its text; `!` is a shutdown, `+N` an acknowledgement, `?` is refused.
 private final class TextDecoder: FrameDecoder {
     let instrument: UInt32
+    /// Called at `&`.
+    var onMark: () -> Void = {}
     init(instrument: UInt32) { self.instrument = instrument }
     func update(streams: [StreamPlan]) {}
 
@@ -21,7 +23,9 @@ private final class TextDecoder: FrameDecoder {
             guard events.hasRoom(forFrameOf: frame.count) else { break }
             done += 1
             let text = String(decoding: frame, as: UTF8.self)
-            if text == "!" {
+            if text == "&" {
+                onMark()
+            } else if text == "!" {
                 events.signals.append(.serverShutdown)
             } else if text == "?" {
                 events.signals.append(.refused(id: 4, code: 2, text: "no"))
@@ -50,6 +54,7 @@ private final class ParserBench {
     let gapNotices = CommandQueue<GapNotice>(capacity: 100)
     var frames: RingProducer
     var stage: ParserStage
+    let decoder: TextDecoder
     var events: RingConsumer
     let eventRing: RingStorage
 
@@ -67,16 +72,17 @@ private final class ParserBench {
         self.events = events
         guard let input = frameConsumer.take() else { throw AlreadyTaken() }
         guard let output = eventProducer.take() else { throw AlreadyTaken() }
+        decoder = TextDecoder(instrument: instrument)
         stage = ParserStage(
             frames: input,
             events: EventWriter(
                 producer: output, counters: counters, instrumentCapacity: 10, gapNotices: gapNotices),
-            decoders: [TextDecoder(instrument: instrument)], streams: [[]],
+            decoders: [decoder], streams: [[]],
             links: [ParserLink(market: 0, shard: 0, member: 0, isPaired: false)], instruments: instruments,
             commands: commands, requests: requests, waker: waker)
     }
 
-    func put(_ texts: [String], generation: UInt32 = 1) throws {
+    func put(_ texts: [String], link: UInt32 = 0, generation: UInt32 = 1) throws {
         let size = 32 + texts.reduce(0) { $0 + $1.utf8.count } + 8 + texts.count * 8
         let reserved = frames.reserve(size)
         let room = try #require(reserved)
@@ -95,7 +101,7 @@ private final class ParserBench {
         }
         room.storeBytes(
             of: FrameRunHeader(
-                connection: 0, generation: generation, receivedTime: 77, kind: .frames,
+                connection: link, generation: generation, receivedTime: 77, kind: .frames,
                 frameCount: texts.count,
                 tableOffset: table), as: FrameRunHeader.self)
         frames.commit(table + texts.count * 8)
@@ -120,6 +126,21 @@ private final class ParserBench {
 }
 
 @Suite struct ParserStageTests {
+    /// A slot is added, and delivers, while a cycle is under way.
+    @Test func aLinkThatIsAddedInTheMiddleOfACycle() throws {
+        let bench = try ParserBench()
+        let links = (0..<2).map { ParserLink(market: 0, shard: $0, member: 0, isPaired: false) }
+        let requests = bench.requests
+        bench.decoder.onMark = { requests.send(.links(links)) }
+        try bench.put(["1", "&"])
+        try bench.put(["2"], link: 1)
+        // Of a link that nobody told of, nothing can be made.
+        try bench.put(["3"], link: 7)
+        try bench.put(["4"])
+        while bench.stage.doWork() > 0 {}
+        #expect(bench.take().filter { $0.hasPrefix("trade") } == ["trade 1", "trade 2", "trade 4"])
+    }
+
     @Test func eventsComeInOrderWithGapsSaid() throws {
         let bench = try ParserBench()
         try bench.put(["1", "2", "5", "x"])
