@@ -33,7 +33,7 @@ static int set_up_ring(cu_ring *ring) {
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     };
     int error = -EINVAL;
-    for (size_t i = 0; i < sizeof modes / sizeof *modes && error == -EINVAL; i++) {
+    for (size_t i = ring->settings.eager ? 1 : 0; i < sizeof modes / sizeof *modes && error == -EINVAL; i++) {
         struct io_uring_params parameters = {
             .flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, .cq_entries = ring->settings.completions};
         error = io_uring_queue_init_params(ring->settings.submissions, &ring->io, &parameters);
@@ -86,6 +86,7 @@ cu_ring *cu_ring_new(cu_settings settings, int waker, cu_failure *failure) {
         .completions = settings.completions ? settings.completions : 2048,
         .buffers = settings.buffers ? settings.buffers : 256,
         .buffer_bytes = settings.buffer_bytes ? settings.buffer_bytes : 16384,
+        .eager = settings.eager,
     };
     ring->waker = waker;
     ring->layout.msg_controllen = CMSG_SPACE(sizeof(struct timespec));

@@ -147,14 +147,15 @@ import Testing
 
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func everyByteComesInOrder(seed: UInt64) throws {
         let rings = cu_settings(
-            submissions: 8, completions: 16, buffers: seed % 2 == 0 ? 4 : 64, buffer_bytes: 512)
+            submissions: 8, completions: 16, buffers: seed % 2 == 0 ? 4 : 64, buffer_bytes: 512,
+            eager: seed % 4 < 2 ? 0 : 1)
         let model = try Model(seed: seed, lines: 40, rings: rings)
         for _ in 0..<2_000 { try model.step() }
         try model.drain()
         #expect(model.total > 500_000)
         if let counts = model.bench.reactor.ringCounts {
             // Else this test would not have reached what it is there for.
-            if seed % 2 == 0 { #expect(counts.shortages > 10 && counts.direct_receives > 10) }
+            if seed % 2 == 0 { #expect(counts.shortages > 10) }
             if seed % 2 != 0 { #expect(counts.overflows > 0) }
         }
         for line in model.lines { model.bench.close(line.pair.near) }
@@ -168,7 +169,10 @@ import Testing
     /// The usual sizes, and a reactor that goes while receives are under way.
     @Test func aReactorMayGoAtAnyTime() throws {
         for seed in 0..<10 as Range<UInt64> {
-            let model = try Model(seed: 100 + seed, lines: 20, rings: cu_settings())
+            let model = try Model(
+                seed: 100 + seed, lines: 20,
+                rings: cu_settings(
+                    submissions: 0, completions: 0, buffers: 0, buffer_bytes: 0, eager: UInt32(seed & 1)))
             for _ in 0..<200 { try model.step() }
             for line in model.lines { line.send(50_000) }
             if seed % 2 == 0 { try model.turn() }

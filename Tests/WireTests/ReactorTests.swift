@@ -218,10 +218,69 @@ import Testing
         bench.close(pair.near)
     }
 
+    /// One connection that nobody reads takes all buffers: the others get their bytes all the same.
+    @Test func aShortageOfBuffersStopsNobody() throws {
+        let bench = try ReactorBench(
+            rings: cu_settings(submissions: 0, completions: 0, buffers: 2, buffer_bytes: 512, eager: 0))
+        let (greedy, other) = (try SocketPair(), try SocketPair())
+        bench.reactor.add(greedy.near, CK_READ, token: 1)
+        bench.reactor.add(other.near, CK_READ, token: 2)
+        let many = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 3) }
+        #expect(greedy.send(many) == many.count)
+        try bench.wait(for: 1)
+        for turn in 0..<20 as Range<UInt8> {
+            other.send([turn])
+            var got: [UInt8] = []
+            while got.isEmpty {
+                try bench.wait(for: 2)
+                got = bench.receive(other.near).bytes
+            }
+            #expect(got == [turn])
+        }
+        if let counts = bench.reactor.ringCounts {
+            #expect(counts.shortages > 0 && counts.direct_receives > 0 && counts.buffers_held == 2)
+        }
+        var got: [UInt8] = []
+        while got.count < many.count {
+            try bench.wait(for: 1)
+            got += bench.receive(greedy.near).bytes
+        }
+        #expect(got == many)
+        bench.close(greedy.near)
+        bench.close(other.near)
+    }
+
+    /// What io_uring is for: no system call where there is nothing to do, one where there is.
+    @Test func systemCallsAreNotMadeInVain() throws {
+        let bench = try ReactorBench()
+        guard let start = bench.reactor.ringCounts, start.defers == 1 else { return }
+        let pairs = try (0..<50).map { _ in try SocketPair() }
+        for (index, pair) in pairs.enumerated() {
+            bench.reactor.add(pair.near, CK_READ, token: UInt64(index))
+        }
+        for _ in 0..<10 { _ = bench.wait() }
+        let before = bench.reactor.ringCounts?.enters ?? 0
+        for _ in 0..<1_000 { #expect(bench.wait().isEmpty) }
+        #expect(bench.reactor.ringCounts?.enters == before)
+        for pair in pairs { pair.send([1, 2, 3]) }
+        var seen = 0
+        var waits: UInt64 = 0
+        while seen < pairs.count, waits < 1_000 {
+            waits += 1
+            for token in bench.wait(nanos: 1_000_000).keys {
+                #expect(bench.receive(pairs[Int(token)].near).bytes == [1, 2, 3])
+                seen += 1
+            }
+        }
+        #expect(seen == pairs.count)
+        #expect((bench.reactor.ringCounts?.enters ?? 0) - before <= waits)
+        for pair in pairs { bench.close(pair.near) }
+    }
+
     /// More descriptors have something to say than one wait reports: none is left out.
     @Test func noneOfManyIsLeftOut() throws {
         let bench = try ReactorBench(
-            rings: cu_settings(submissions: 16, completions: 32, buffers: 8, buffer_bytes: 256))
+            rings: cu_settings(submissions: 16, completions: 32, buffers: 8, buffer_bytes: 256, eager: 0))
         let pairs = try (0..<300).map { _ in try SocketPair() }
         for (index, pair) in pairs.enumerated() {
             bench.reactor.add(pair.near, CK_READ, token: UInt64(index))

@@ -37,7 +37,7 @@ import Testing
     @Test func aRingThatCannotBeMadeSaysWhy() {
         var failure = cu_failure()
         let ring = cu_ring_new(
-            cu_settings(submissions: 0, completions: 0, buffers: 3, buffer_bytes: 0), -1, &failure)
+            cu_settings(submissions: 0, completions: 0, buffers: 3, buffer_bytes: 0, eager: 0), -1, &failure)
         #expect(ring == nil)
         #expect(failure.code == EINVAL)
         let words = URing.words(step: failure.step, code: failure.code)

@@ -15,6 +15,8 @@ typedef struct {
     uint32_t submissions, completions;
     /// Receive buffers that all descriptors share: how many (a power of two, at most 32768), and the size of each.
     uint32_t buffers, buffer_bytes;
+    /// 1: completions as before Linux 6.1, for tests.
+    uint32_t eager;
 } cu_settings;
 
 /// What failed, and with which errno.
