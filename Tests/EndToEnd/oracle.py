@@ -1,4 +1,4 @@
-"""An independent reading of Binance spot frames into the lines of the message contract.
+"""An independent reading of Binance's frames, spot and futures, into the lines of the message contract.
 
 It shares nothing with the project's parsers: Python's own JSON reader does the work, with numbers kept as text, so
 that no digit passes through a float. What it cannot foresee (the sequence and the receive time) it takes from the
@@ -89,11 +89,25 @@ def text(value) -> str:
     return quoted(value)
 
 
-# (name in the contract, key on the wire, reader), in the order of the contract.
+def decimal_or_nothing(value) -> str | None:
+    """Contracts that expire have no funding rate, and say so with an empty text."""
+    return None if value == "" else decimal(value)
+
+
+def execution(value) -> str | None:
+    """How a trade of futures came about; of the ordinary ones nothing is said."""
+    word = text(value)
+    if not re.fullmatch(r'"[A-Za-z0-9_-]{0,24}"', word):
+        raise Unreadable(f"no word: {value!r}")
+    return None if word in ('"MARKET"', '""') else word
+
+
+# (name in the contract, key on the wire, reader), in the order of the contract. A reader's None is absence.
 TRADE = [
     ("tradeId", "t", integer), ("price", "p", decimal), ("quantity", "q", decimal), ("tradeTime", "T", time),
     ("aggressor", "m", aggressor),
 ]
+FUTURES_TRADE = [*TRADE, ("execution", "X", execution)]
 AGG_TRADE = [
     ("aggregateId", "a", integer), ("price", "p", decimal), ("quantity", "q", decimal),
     ("firstTradeId", "f", integer), ("lastTradeId", "l", integer), ("tradeTime", "T", time),
@@ -123,6 +137,11 @@ BOOK_TICKER = [
     ("askQuantity", "A", decimal),
 ]
 AVERAGE_PRICE = [("interval", "i", text), ("price", "w", decimal), ("tradeTime", "T", time)]
+MARK_PRICE = [
+    ("markPrice", "p", decimal), ("indexPrice", "i", decimal_or_nothing), ("settlementPrice", "P", decimal_or_nothing),
+    ("fundingRate", "r", decimal_or_nothing), ("nextFundingTime", "T", time),
+    ("averageMarkPrice", "ap", decimal_or_nothing),
+]
 
 SHAPES = {
     "trade": ("trade", TRADE),
@@ -133,19 +152,27 @@ SHAPES = {
     "1dTicker": ("ticker", TICKER),
     "24hrMiniTicker": ("miniTicker", MINI_TICKER),
     "avgPrice": ("averagePrice", AVERAGE_PRICE),
+    "markPriceUpdate": ("markPrice", MARK_PRICE),
 }
+# What rows of each kind of futures say in `st`: all-market streams of the one hold rows of the other.
+SYSTEMS = {"binance-usdm": "1", "binance-coinm": "2"}
 WINDOWS = {"24hrTicker": "24h", "1hTicker": "1h", "4hTicker": "4h", "1dTicker": "1d"}
 IGNORED = {"depthUpdate", "blockTrade", "referencePrice"}
 
 
 def fields_of(data: dict, shape) -> list[tuple[str, str]]:
     """The contract's fields; one that the exchange did not send is absent."""
-    return [(name, read(data[key])) for name, key, read in shape if key in data]
+    fields = [(name, read(data[key])) for name, key, read in shape if key in data]
+    return [(name, value) for name, value in fields if value is not None]
 
 
-def read_object(data: dict) -> Event | None:
-    """One object of market data; None where it is of a kind that the collector was not asked for."""
+def read_object(data: dict, exchange: str) -> Event | None:
+    """One object of market data; None where it is of a kind that the collector was not asked for, or of another
+    market."""
     kind = data.get("e")
+    system = SYSTEMS.get(exchange)
+    if system and "st" in data and integer(data["st"]) != system:
+        return None
     if kind is None and "lastUpdateId" in data:
         return None
     if kind in IGNORED:
@@ -160,7 +187,7 @@ def read_object(data: dict) -> Event | None:
         type_, after = "kline", fields_of(data["k"], KLINE)
     elif kind in SHAPES:
         type_, shape = SHAPES[kind]
-        after = fields_of(data, shape)
+        after = fields_of(data, FUTURES_TRADE if system and kind == "trade" else shape)
         if kind in WINDOWS:
             after.insert(0, ("window", quoted(WINDOWS[kind])))
     else:
@@ -172,7 +199,7 @@ def read_object(data: dict) -> Event | None:
     return Event(type_, symbol, int(before[0][1]) if before else None, before, after)
 
 
-def read(frame: bytes) -> Reading:
+def read(frame: bytes, exchange: str = "binance") -> Reading:
     """Reads one frame. Raises Unreadable where it must become a dead letter."""
     try:
         value = json.loads(frame.decode("utf-8"), parse_int=Number, parse_float=Number)
@@ -186,7 +213,7 @@ def read(frame: bytes) -> Reading:
     for item in items:
         if not isinstance(item, dict):
             raise Unreadable("not an object")
-        event = read_object(item)
+        event = read_object(item, exchange)
         if event is None:
             reading.ignored = True
         else:
@@ -228,7 +255,7 @@ class Memory:
         "ticker": ("quoteVolume",),
         "miniTicker": ("quoteVolume",),
         "averagePrice": ("price",),
-        "markPrice": ("price",),
+        "markPrice": ("markPrice",),
     }
     # How many are remembered of a symbol, type and interval or window.
     REMEMBERED = {"bookTicker": 1024}
@@ -336,7 +363,7 @@ def expect(frames, exchange: str = "binance") -> Expectation:
     for frame in frames:
         result.frames += 1
         try:
-            reading = read(frame)
+            reading = read(frame, exchange)
         except Unreadable:
             result.dead_letters.append(frame)
             continue

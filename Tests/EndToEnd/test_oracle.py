@@ -35,6 +35,34 @@ def test_book_ticker_has_no_event_time_and_keeps_its_zeros():
     )
 
 
+def test_futures_say_how_a_trade_came_about_and_whose_row_it_is():
+    frame = (
+        b'{"e":"trade","E":1790371725749,"T":1790371725748,"s":"DOGEUSDT","t":3488255295,"p":"0","q":"0","X":"%s",'
+        b'"m":true,"st":1}'
+    )
+    (event,) = oracle.read(frame % b"NA", "binance-usdm").events
+    assert event.line("binance-usdm", 1, 2) == (
+        b'{"type":"trade","exchange":"binance-usdm","symbol":"DOGEUSDT","sequence":1,"eventTime":1790371725749000000,'
+        b'"receivedTime":2,"tradeId":3488255295,"price":"0","quantity":"0","tradeTime":1790371725748000000,'
+        b'"aggressor":"sell","execution":"NA"}'
+    )
+    (event,) = oracle.read(frame % b"MARKET", "binance-usdm").events
+    assert "execution" not in dict(event.after)
+    reading = oracle.read(frame % b"MARKET", "binance-coinm")
+    assert reading.ignored and not reading.events
+    with pytest.raises(oracle.Unreadable):
+        oracle.read(frame % b"no word", "binance-usdm")
+
+
+def test_mark_price_leaves_out_what_was_not_sent():
+    frame = b'{"e":"markPriceUpdate","E":1,"s":"BTCUSD_220624","p":"29996.97713232","P":"29910.05037677","r":"","T":0}'
+    (event,) = oracle.read(frame, "binance-coinm").events
+    assert event.line("binance-coinm", 3, 4) == (
+        b'{"type":"markPrice","exchange":"binance-coinm","symbol":"BTCUSD_220624","sequence":3,"eventTime":1000000,'
+        b'"receivedTime":4,"markPrice":"29996.97713232","settlementPrice":"29910.05037677","nextFundingTime":0}'
+    )
+
+
 def test_kline_without_trades():
     frame = (
         b'{"e":"kline","E":1,"s":"AB","k":{"t":2,"T":3,"s":"AB","i":"1m","f":-1,"L":-1,"o":"4.0","c":"5","h":"6",'
