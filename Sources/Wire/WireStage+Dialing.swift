@@ -11,7 +11,13 @@ extension WireStage {
         let network = connection.pointee.plan.network
         let proxy = network.proxy.proxy(for: endpoint)
         let home = home(of: link)
-        if let last = connection.pointee.dialing.peer { home.pointee.dialing.memory.shun(last) }
+        if let last = connection.pointee.dialing.peer {
+            if connection.pointee.dialing.hasOpened {
+                home.pointee.dialing.memory.shun(last)
+            } else {
+                home.pointee.dialing.memory.failed(last)
+            }
+        }
         let memory = home.pointee.dialing.memory
         connection.pointee.dialing.begin(
             families: memory.ordered(network.families), avoided: memory.shunned, proxy: proxy)
@@ -139,7 +145,6 @@ extension WireStage {
         _ = connection.pointee.dialing.take(candidate)
         let peer = connection.pointee.dialing.race.candidates[candidate].address
         connection.pointee.dialing.peer = peer
-        home(of: link).pointee.dialing.memory.won(peer)
         goOnRacing(link, now: now)
         connection.pointee.dialing.forgetSockets()
         connection.pointee.transport = Transport(source: reactor.source(of: fd))
@@ -409,6 +414,7 @@ extension WireStage {
         connection.pointee.carryCount = rest.count
         connection.pointee.hasWholeFrames = !rest.isEmpty
         connection.pointee.upgradeAnswer = []
+        connection.pointee.dialing.hasOpened = true
         if let peer = connection.pointee.dialing.peer {
             home(of: link).pointee.dialing.memory.succeeded(peer)
         }

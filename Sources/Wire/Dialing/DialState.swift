@@ -2,8 +2,9 @@ import CKernel
 
 /// What a slot remembers of its connections when it opens the next one.
 struct DialMemory {
-    /// The version of IP that won last: the next race begins with it.
-    private var wonFamily: IPFamily?
+    /// The version of IP that the next race begins with, where it is among those that are wanted: the one that worked
+    /// last, or the other one of the one that failed.
+    private var firstFamily: IPFamily?
     /// Hosts that failed, or whose connection ended, since they last worked: the next race ends with them.
     private(set) var shunned: [HostAddress] = []
     /// Whether it was said that the kernel did not give what was asked for.
@@ -14,17 +15,25 @@ struct DialMemory {
 
     /// The versions of IP to try, the one to begin with in front.
     func ordered(_ families: [IPFamily]) -> [IPFamily] {
-        families.filter { $0 == wonFamily } + families.filter { $0 != wonFamily }
+        families.filter { $0 == firstFamily } + families.filter { $0 != firstFamily }
     }
 
-    /// A connection could be made; whether it is good for anything is to be seen.
-    mutating func won(_ address: HostAddress) { wonFamily = address.family }
-
     /// The peer accepted the upgrade.
-    mutating func succeeded(_ address: HostAddress) { shunned.removeAll { $0.isSameHost(as: address) } }
+    mutating func succeeded(_ address: HostAddress) {
+        firstFamily = address.family
+        shunned.removeAll { $0.isSameHost(as: address) }
+    }
 
+    /// The peer was connected to, but got no further. A network that carries connections but no large packets is of one
+    /// version of IP mostly, so the other one's turn is next.
+    mutating func failed(_ address: HostAddress) {
+        firstFamily = address.family.other
+        shun(address)
+    }
+
+    /// The address could not be connected to, or what it served has ended.
     mutating func shun(_ address: HostAddress) {
-        succeeded(address)
+        shunned.removeAll { $0.isSameHost(as: address) }
         shunned.append(address)
         if shunned.count > DialMemory.shunnedLimit { shunned.removeFirst() }
     }
@@ -40,6 +49,8 @@ struct DialState: ~Copyable {
     var tunnel: ProxyTunnel?
     /// Whom the connection is, or was last, connected to: the proxy where there is one.
     var peer: HostAddress?
+    /// The upgrade was accepted.
+    var hasOpened = false
     /// The slot's, whichever side is opened: kept at its first side.
     var memory = DialMemory()
 
@@ -50,6 +61,7 @@ struct DialState: ~Copyable {
     /// A new attempt.
     mutating func begin(families: [IPFamily], avoided: [HostAddress], proxy: NetworkProxy?) {
         peer = nil
+        hasOpened = false
         tunnel = nil
         self.proxy = proxy
         race = AddressRace(families: families, avoided: avoided)

@@ -45,20 +45,7 @@ struct Upgrade {
     }
 
     private static func base64(_ nonce: (UInt64, UInt64)) -> String {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var bytes: [UInt8] = []
-        for word in [nonce.0, nonce.1] {
-            for shift in stride(from: 0, to: 64, by: 8) {
-                bytes.append(UInt8(truncatingIfNeeded: word >> shift))
-            }
-        }
-        var text: [UInt8] = []
-        for index in stride(from: 0, to: 15, by: 3) {
-            let group = Int(bytes[index]) << 16 | Int(bytes[index + 1]) << 8 | Int(bytes[index + 2])
-            for shift in [18, 12, 6, 0] { text.append(alphabet[group >> shift & 63]) }
-        }
-        text += [alphabet[Int(bytes[15] >> 2)], alphabet[Int(bytes[15] & 3) << 4]]
-        return String(decoding: text, as: UTF8.self) + "=="
+        withUnsafeBytes(of: (nonce.0.littleEndian, nonce.1.littleEndian)) { Base64.encode(Array($0)) }
     }
 
     /// Reads the answer as far as it has come.
