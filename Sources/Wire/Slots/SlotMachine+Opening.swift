@@ -95,8 +95,8 @@ extension SlotMachine {
         switch status {
         // The address as a whole has asked too often; 418 is a ban.
         case 429, 418:
-            budget.block(
-                until: now + max(asked, status == 418 ? limits.refusedNanos : limits.backoffLastNanos))
+            let usual = status == 418 ? limits.refusedNanos : limits.backoffLastNanos
+            budget.block(until: now + (asked > 0 ? asked : usual))
         case 401, 403, 404, 451: endpointBlockedUntil[endpoint] = now + max(asked, limits.refusedNanos)
         default: if asked > 0 { endpointBlockedUntil[endpoint] = now + asked }
         }

@@ -122,8 +122,11 @@ public struct SlotMachine {
         _ now: Int64
     ) {
         guard isCurrent(side, generation) else { return }
-        note(status: status, retryAfterNanos: retryAfterNanos, endpoint: links[side].endpoint, now)
+        let endpoint = links[side].endpoint
+        note(status: status, retryAfterNanos: retryAfterNanos, endpoint: endpoint, now)
         fail(side, now)
+        // The address was refused, not the host: another host would say the same, and may be the other leg's.
+        if status == 429 || status == 418 { nextEndpoint = endpoint }
         tick(now)
     }
 
