@@ -170,24 +170,23 @@ extension EventWriter {
 
     // MARK: What legs are worth
 
-    /// Ids that the leg at hand has skipped on its own. Called before the member's own progress is noted.
+    /// Ids that the leg at hand has skipped on its own.
     private func countLost(_ progress: MemberProgress, _ id: Int64, isFollowing: Bool) {
-        let member = source.member
         let leg = source.leg
-        let other = member ^ 1
+        let other = source.member ^ 1
         let otherNext = progress.next[other]
         let otherIsLive = live.isLive(other)
+        let before = progress.legNext[leg]
         var lost: Int64 = 0
-        if isFollowing {
-            let before = max(progress.next[member], otherNext)
-            if id > before, !otherIsLive { lost = id - before }
-        } else {
-            let before = max(progress.next[member], otherNext)
-            if before != 0, id > before {
+        if before != 0, id > before {
+            if !otherIsLive {
+                lost = id - before
+            } else if !isFollowing {
                 // The one that hands over may still bring them.
-                if otherIsLive { progress.owed[leg] = id } else { lost = id - before }
+                progress.owed[leg] = id
             }
         }
+        if id >= before { progress.legNext[leg] = id + 1 }
         let owed = progress.owed[leg]
         if owed != 0, id >= owed - 1 {
             if otherNext >= owed {

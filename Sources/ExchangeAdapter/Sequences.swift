@@ -13,9 +13,9 @@ import MarketData
     @usableFromInline var connection: UInt64
 }
 
-/// How far each member is with a sequence on its own: 64 bytes. Kept only while several can bring it.
+/// How far each member is with a sequence on its own. Kept only while several can bring it.
 struct MemberProgress {
-    static let bytes = 64
+    static let bytes = 80
     private let memory: UnsafeMutableRawPointer
 
     init(_ memory: UnsafeMutableRawPointer) { self.memory = memory }
@@ -27,6 +27,8 @@ struct MemberProgress {
     /// By leg: the first id of a connection that began ahead of the one that it takes over from. Ids from that one's
     /// end up to here are lost to the leg unless they still come on it. 0: nothing is open.
     var owed: UnsafeMutablePointer<Int64> { (memory + 48).assumingMemoryBound(to: Int64.self) }
+    /// By leg: what follows the highest id that it brought; 0: none.
+    var legNext: UnsafeMutablePointer<Int64> { (memory + 64).assumingMemoryBound(to: Int64.self) }
 
     func clear() { memory.initializeMemory(as: UInt8.self, repeating: 0, count: MemberProgress.bytes) }
 }
