@@ -98,7 +98,8 @@ let package = Package(
         .target(name: "ReferenceJSON", path: "Tests/ReferenceJSON"),
         .testTarget(
             name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData", "ReferenceJSON"]),
-        .testTarget(name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing"]),
+        .testTarget(
+            name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing", "CDeflate"]),
         .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
         .testTarget(
             name: "BinanceAdapterTests",
