@@ -100,6 +100,9 @@ let package = Package(
             name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData", "ReferenceJSON"]),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing", "CDeflate"]),
+        .testTarget(
+            name: "ConformanceTests", dependencies: ["websocket-conformance", "Wire", "CKernel"],
+            path: "Tests/Conformance"),
         .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
         .testTarget(
             name: "BinanceAdapterTests",

@@ -48,7 +48,7 @@ final class EchoConnection {
             plans: [plan], contexts: settings.context.map { [$0] } ?? [], frames: producer, monitor: monitor,
             activity: StreamActivity(capacity: 1),
             budgets: [AttemptBudget(perWindow: 1, windowNanos: 1_000_000_000)], commands: commands,
-            resolver: resolver, waker: waker)
+            resolver: resolver, waker: waker, backend: settings.backend)
     }
 
     /// Whether the connection has ended, or could not be made.

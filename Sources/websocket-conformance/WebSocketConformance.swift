@@ -54,6 +54,9 @@ struct WebSocketConformance: ParsableCommand {
                 certificateAuthority: certificateAuthority
                     ?? WebSocketConformance.environment("AUTOBAHN_CERT"))
         }
+        if let problem = ReactorBackend.choose(backend).problem {
+            throw SuiteFailure(description: "no \(backend.rawValue) here: \(problem)")
+        }
         let settings = ConnectionSettings(
             endpoint: endpoint, context: context, deflate: deflate ? DeflateOffer() : nil, backend: backend)
         var suite = try SuiteRun(settings: settings, agent: agent, jobs: jobs, isVerbose: verbose)

@@ -123,6 +123,9 @@ import Wire
         #expect(try integer("collector", "eventRingBytes") == loaded.collector.eventRingBytes)
         #expect(try integer("collector", "batchRingBytes") == loaded.collector.batchRingBytes)
         #expect(try integer("exchanges[]", "maxMessageBytes") == loaded.exchanges[0].maxMessageBytes)
+        #expect(
+            try ExamplesTests.property("exchanges[]", "deflate")["default"] as? Bool
+                == loaded.exchanges[0].deflate)
         #expect(try integer("exchanges[]", "legs") == loaded.exchanges[0].legs)
         let attempts = Configuration.ConnectionAttempts()
         #expect(try integer("collector.connectionAttempts", "perWindow") == attempts.perWindow)

@@ -13,15 +13,6 @@ import Testing
         return isPossible ? check.isComplete : nil
     }
 
-    /// Whether some bytes behind these make them UTF-8, by trying.
-    private func canBecomeUTF8(_ bytes: [UInt8]) -> Bool {
-        let tails: [[UInt8]] = [
-            [], [0x80], [0x90], [0xA0], [0x80, 0x80], [0x90, 0x80], [0xA0, 0x80], [0x80, 0x80, 0x80],
-            [0x90, 0x80, 0x80],
-        ]
-        return tails.contains { String(validating: bytes + $0, as: UTF8.self) != nil }
-    }
-
     /// Every sequence of bytes at which a rule changes, up to four long, as the standard library sees it.
     @Test func agreesWithTheStandardLibrary() {
         let edges: [UInt8] = [
@@ -35,7 +26,7 @@ import Testing
             for sequence in sequences {
                 let expected: Bool? =
                     String(validating: sequence, as: UTF8.self) != nil
-                    ? true : canBecomeUTF8(sequence) ? false : nil
+                    ? true : ReferenceUnframer.canBecomeUTF8(sequence) ? false : nil
                 let found = check(sequence, cut: length / 2)
                 if found != expected { Issue.record("\(sequence): \(String(describing: found))") }
             }

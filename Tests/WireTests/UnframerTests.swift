@@ -168,6 +168,60 @@ func frame(_ opcode: UInt8, _ payload: [UInt8], fin: Bool = true, rsv: UInt8 = 0
         #expect(unframe(stream, pieces: Array(repeating: 1, count: stream.count)) == whole)
     }
 
+    /// Random frames with bytes changed, in random pieces, with and without compression: what is told, and when the
+    /// connection fails, is what a plain reading of the RFC says.
+    @Test(arguments: 1...20) func damagedStreamsAreJudgedAsTheRFCSays(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var failures: [UInt16: Int] = [:]
+        for _ in 0..<150 {
+            let inflates = Bool.random(using: &random)
+            var stream: [UInt8] = []
+            var isOpen = false
+            for _ in 0..<Int.random(in: 1...6, using: &random) {
+                let payload = text(Int.random(in: 0...200, using: &random), &random)
+                switch Int.random(in: 0...5, using: &random) {
+                case 0: stream += frame(9, Array(payload.prefix(125)))
+                case 1: stream += frame(10, Array(payload.prefix(125)))
+                default:
+                    let isFinal = Bool.random(using: &random)
+                    let rsv: UInt8 = inflates && !isOpen && Bool.random(using: &random) ? 4 : 0
+                    let opcode: UInt8 = isOpen ? 0 : Bool.random(using: &random) ? 1 : 2
+                    // A cut character goes on in the next fragment.
+                    let cut = isFinal ? payload.count : Int.random(in: 0...payload.count, using: &random)
+                    stream += frame(opcode, Array(payload[..<cut]), fin: isFinal, rsv: rsv)
+                    if !isFinal { stream += frame(0, Array(payload[cut...]), fin: false) }
+                    isOpen = !isFinal
+                }
+            }
+            stream += frame(
+                8, [UInt8.random(in: 3...19, using: &random), UInt8.random(in: 0...255, using: &random)])
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                let place = Int.random(in: 0..<stream.count, using: &random)
+                switch Int.random(in: 0...3, using: &random) {
+                case 0: stream.insert(UInt8.random(in: 0...255, using: &random), at: place)
+                case 1: stream.removeLast(stream.count - place - 1)
+                default: stream[place] = UInt8.random(in: 0...255, using: &random)
+                }
+            }
+            let pieces = (0..<stream.count).map { _ in Int.random(in: 1...60, using: &random) }
+            let expected = ReferenceUnframer.told(of: stream, limit: 300, inflates: inflates)
+            #expect(unframe(stream, pieces: pieces, limit: 300, inflates: inflates) == expected, "\(stream)")
+            if case .failure(let code) = expected.last { failures[code, default: 0] += 1 }
+        }
+        #expect(failures.keys.sorted() == [1002, 1007, 1009])
+    }
+
+    /// Text is refused before its frame or message has come as a whole.
+    @Test func wrongTextFailsFast() {
+        #expect(unframe([0x81, 100, 65, 0xC3, 0x28], pieces: []) == [.failure(1007)])
+        #expect(unframe([0x01, 100, 65, 0xF4, 0x90], pieces: [3, 1]) == [.failure(1007)])
+        #expect(
+            unframe(frame(1, [0xE2, 0x82], fin: false) + [0x80, 50, 0x28], pieces: []) == [.failure(1007)])
+        #expect(unframe([0x81, 100, 65, 0xF4, 0x8F], pieces: []) == [])
+        // Compressed bytes are no text yet.
+        #expect(unframe([0xC1, 100, 65, 0xC3, 0x28], pieces: [], inflates: true) == [])
+    }
+
     @Test func violationsEndTheConnection() {
         let cases: [([UInt8], UInt16)] = [
             (frame(1, [1], rsv: 4), 1002), (frame(1, [1], rsv: 1), 1002), (frame(3, []), 1002),

@@ -38,11 +38,13 @@ final class WireBench {
     private(set) var times: [Int64] = []
     /// Whether the frame ring is emptied.
     var consumes = true
+    /// Whether messages are sent back before their records are released.
+    var echoes = false
 
     init(
         server: ScriptedServer, host: String = "localhost", isTLS: Bool = false, context: TLSContext? = nil,
         streams: [String] = [], ringBytes: Int = 1 << 22,
-        limits: (inout ConnectionLimits) -> Void = { _ in }
+        limits: (inout ConnectionLimits) -> Void = { _ in }, change: (inout ConnectionPlan) -> Void = { _ in }
     ) throws {
         self.server = server
         var plan = ConnectionPlan(
@@ -52,6 +54,7 @@ final class WireBench {
             language: TestLanguage())
         plan.limits.backoffFirstNanos = 2_000_000
         limits(&plan.limits)
+        change(&plan)
         let waker = try Waker()
         let mailbox = ResolverStage.Mailbox(waker: waker)
         let (producerBox, consumerBox, ring) = try Ring.make(name: "frames", minimumCapacity: ringBytes)
@@ -90,7 +93,12 @@ final class WireBench {
             case .frames:
                 times.append(header.receivedTime)
                 for index in 0..<Int(header.frameCount) {
-                    records.append(.frame(Array(run.frame(index)), generation: header.generation))
+                    let bytes = Array(run.frame(index))
+                    records.append(.frame(bytes, generation: header.generation))
+                    guard echoes else { continue }
+                    let isBinary = run.slice(index).isBinary
+                    commands.send(
+                        .message(slot: 0, generation: header.generation, isBinary: isBinary, payload: bytes))
                 }
             }
         }

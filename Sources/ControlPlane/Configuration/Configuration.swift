@@ -103,6 +103,8 @@ public struct Configuration: Sendable {
         public var restEndpoint: String?
         /// How the server is verified.
         public var tls = TLS()
+        /// Whether compressed messages are offered to the exchange.
+        public var deflate = false
         /// How the network is used.
         public var network = NetworkSettings()
         /// Connections that carry the same streams; 2 is a redundant pair.

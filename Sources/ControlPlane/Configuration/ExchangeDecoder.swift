@@ -23,6 +23,7 @@ struct ExchangeDecoder {
         if exchange.market.isEmpty { exchange.market = type(of: adapter).markets.first ?? "" }
         exchange.tls = tls
         exchange.legs = legs
+        exchange.deflate = section.bool("deflate", default: exchange.deflate)
         exchange.maxMessageBytes = section.bytes(
             "maxMessageBytes", default: exchange.maxMessageBytes, in: 4 << 10...256 << 20)
         let connections = ConnectionDecoder(section: section)

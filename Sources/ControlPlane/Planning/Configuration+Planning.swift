@@ -1,6 +1,7 @@
 import Batching
 import ExchangeAdapter
 import MarketData
+import Wire
 
 extension Configuration {
     /// What the planner needs; nil where an adapter is not there.
@@ -15,6 +16,7 @@ extension Configuration {
                 adapter: adapter, streams: exchange.streams, limits: exchange.limits,
                 endpoints: exchange.endpoints, legs: exchange.legs)
             market.network = exchange.network
+            market.deflate = exchange.deflate ? DeflateOffer() : nil
             markets.append(market)
         }
         return markets

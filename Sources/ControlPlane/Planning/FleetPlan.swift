@@ -15,6 +15,8 @@ public struct PlannerMarket: Sendable {
     public var legs: Int
     /// How streams are asked for.
     public var language: any ControlLanguage
+    /// What is offered for compressing messages; nil: nothing.
+    public var deflate: DeflateOffer?
     /// How connections use the network.
     public var network = NetworkSettings()
     /// The request target of the connections that can carry a stream.

@@ -222,6 +222,7 @@ public struct Planner {
             language: market.language, limits: market.limits)
         plan.legs = market.legs
         plan.network = market.network
+        plan.deflate = market.deflate
         lanes[lane].slots.append(plan)
         shards[lane][shard].slots.append(slot)
     }

@@ -1,0 +1,94 @@
+import CKernel
+import Foundation
+import Testing
+import Wire
+
+/// The script that runs the Autobahn suite's fuzzing server. It is not a part of the project.
+enum Autobahn {
+    static let script: String = {
+        if let path = ProcessInfo.processInfo.environment["AUTOBAHN_SCRIPT"] { return path }
+        let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
+        return root.appending(path: "../shared/tools/autobahn.sh").standardizedFileURL.path
+    }()
+
+    /// Why the suite cannot be run; nil where it can.
+    static let obstacle: String? = {
+        guard FileManager.default.isExecutableFile(atPath: script) else {
+            return "no Autobahn suite: \(script) is not there; name it in AUTOBAHN_SCRIPT"
+        }
+        // The first time it fetches the suite, which needs the network and a minute or two.
+        guard let code = try? run(["setup"]).code, code == 0 else {
+            return "the Autobahn suite could not be set up: \(script) setup"
+        }
+        return nil
+    }()
+
+    static func run(_ arguments: [String]) throws -> (code: Int32, output: String) {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(filePath: script)
+        process.arguments = arguments
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return (process.terminationStatus, text)
+    }
+
+    /// The client stands beside the tests' own executable.
+    static let client: String = {
+        let tests = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+        let beside = tests.appending(path: "websocket-conformance")
+        if FileManager.default.isExecutableFile(atPath: beside.path) { return beside.path }
+        return URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../.build/debug/websocket-conformance").standardizedFileURL.path
+    }()
+
+    /// A port of loopback that nobody uses now.
+    static func freePort() throws -> UInt16 {
+        var address = ck_address()
+        try #require(ck_resolve("127.0.0.1", 0, &address, 1) == 1)
+        let listener = ck_listen(&address, 1)
+        try #require(listener >= 0)
+        defer { ck_close(listener) }
+        return ck_local_port(listener)
+    }
+}
+
+/// The cases that are quick, of every section, and one or two each of those that are not. All 517, plain and over TLS,
+/// take a quarter of an hour each and are run by hand:
+///
+///     autobahn.sh run 9001 OUTDIR '*' '' -- websocket-conformance --jobs 4 --backend epoll
+@Suite(.serialized, .enabled(if: Autobahn.obstacle == nil, "\(Autobahn.obstacle ?? "")"))
+struct AutobahnTests {
+    private static let cases =
+        "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*,9.1.*,9.2.*,9.3.1,9.3.5,9.4.1,9.5.3,9.6.3,9.7.1,9.8.1,12.1.1,13.4.8,13.7.8"
+    /// Their outcome is not a matter of right and wrong.
+    private static let informational = ["7.1.6", "7.13.1", "7.13.2"]
+
+    static let backends = ReactorBackend.allCases.filter { ReactorBackend.choose($0).problem == nil }
+
+    private struct Verdict: Decodable {
+        var behavior: String
+        var behaviorClose: String
+    }
+
+    @Test(arguments: backends) func everyQuickCaseIsPassed(backend: ReactorBackend) throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "autobahn-\(UUID())")
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let (code, output) = try Autobahn.run([
+            "run", "\(try Autobahn.freePort())", directory.path, AutobahnTests.cases, "", "--",
+            Autobahn.client,
+            "--jobs", "8", "--backend", backend.rawValue, "--agent", "wire",
+        ])
+        #expect(code == 0, "\(output)")
+        let index = try Data(contentsOf: directory.appending(path: "index.json"))
+        let verdicts = try JSONDecoder().decode([String: [String: Verdict]].self, from: index)["wire"] ?? [:]
+        #expect(verdicts.count > 260)
+        for (name, verdict) in verdicts where verdict.behavior != "OK" || verdict.behaviorClose != "OK" {
+            let mayDiffer = AutobahnTests.informational.contains(name) && verdict.behavior == "INFORMATIONAL"
+            #expect(mayDiffer, "case \(name): \(verdict.behavior), close \(verdict.behaviorClose)")
+        }
+    }
+}
