@@ -1,5 +1,6 @@
 import CKernel
 import Foundation
+import Synchronization
 import Testing
 import Wire
 
@@ -23,7 +24,21 @@ enum Autobahn {
         return nil
     }()
 
+    /// On a thread of its own: what is started from the concurrency runtime's threads inherits their blocked signals,
+    /// and the script could not end its server.
     static func run(_ arguments: [String]) throws -> (code: Int32, output: String) {
+        let result = Mutex<Result<(code: Int32, output: String), any Error>?>(nil)
+        let done = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            let outcome = Result { try blockingRun(arguments) }
+            result.withLock { $0 = outcome }
+            done.signal()
+        }
+        done.wait()
+        return try #require(result.withLock { $0 }).get()
+    }
+
+    private static func blockingRun(_ arguments: [String]) throws -> (code: Int32, output: String) {
         let process = Process()
         let output = Pipe()
         process.executableURL = URL(filePath: script)
