@@ -85,6 +85,25 @@ import Wire
         )
     }
 
+    @Test func aReloadNamesWhatNeedsARestart() throws {
+        func changed(_ old: String, _ new: String) throws -> [String] {
+            ConfigurationChange.keys(from: try load(old), to: try load(new))
+        }
+        #expect(try changed("", "") == [])
+        #expect(
+            try changed("", "network: { receiveBuffer: 1MiB, busyPoll: 50us }") == [
+                "exchanges[fake].network.busyPoll", "exchanges[fake].network.receiveBuffer",
+            ])
+        #expect(
+            try changed("network: { proxy: \"u:one@p:1\" }", "network: { proxy: \"u:two@p:1\" }") == [
+                "exchanges[fake].network.proxy"
+            ])
+        #expect(
+            try changed("network: { proxy: \"p:1\" }", "network: { proxy: \"p:2\" }") == [
+                "exchanges[fake].network.proxy"
+            ])
+    }
+
     @Test func theSummaryNamesTheProxyWithoutItsUser() throws {
         let adapters = ConfigurationContext.forTests.adapters
         for (network, environment) in [

@@ -74,7 +74,12 @@ enum ConfigurationChange {
             guard let other = new.exchanges.first(where: { $0.exchange == exchange.exchange }) else {
                 continue
             }
-            keys += differences(plain(exchange), plain(other), path: "exchanges[\(exchange.exchange)]")
+            let path = "exchanges[\(exchange.exchange)]"
+            let found = differences(plain(exchange), plain(other), path: path)
+            keys += found
+            // Its user and password do not show in its text.
+            let proxy = "\(path).network.proxy"
+            if exchange.network.proxy != other.network.proxy, !found.contains(proxy) { keys.append(proxy) }
         }
         old.exchanges = []
         new.exchanges = []
@@ -116,7 +121,7 @@ enum ConfigurationChange {
         "lifetime": "limits.connectionLifetime", "open": "limits.openTimeout",
         "acknowledgement": "limits.answerTimeout", "frameSpacing": "limits.messagesPerSecond",
         "streamsPerConnection": "limits.streamsPerConnection", "messageBytes": "maxMessageBytes",
-        "endpoints": "endpoint",
+        "endpoints": "endpoint", "receiveBufferBytes": "receiveBuffer",
     ]
 
     private static func key(_ label: String) -> String {
