@@ -102,18 +102,95 @@ final class NotedFleet: Sendable {
         #expect(noted.takeSteps().isEmpty)
     }
 
-    @Test func aNewChangeSettlesTheEarlierOne() throws {
+    @Test func aStreamThatComesBackTooSoonWaits() throws {
         let noted = try NotedFleet(FleetTests.yaml)
         _ = try noted.unsubscribe(#"{"type":"trade","symbols":["BTCUSDT"]}"#)
-        _ = noted.takeSteps()
-        // Back again before it was forgotten: a stream of its own, in the slot that was emptied.
-        _ = try noted.subscribe(#"{"type":"trade","symbols":["BTCUSDT"]}"#)
+        #expect(noted.takeSteps() == ["parser 0.0: 0 BTCUSDT@trade", "change 0.0: + -0"])
+        noted.pass(1_000_000_000)
+        let back = try noted.subscribe(#"{"type":"trade","symbols":["BTCUSDT","ETHUSDT"]}"#)
+        #expect(back.added.map(\.stream) == ["BTCUSDT@trade", "ETHUSDT@trade"])
         #expect(
             noted.takeSteps() == [
-                "parser 0.0: ", "parser 0.0: 1 BTCUSDT@trade", "change 0.0: +BTCUSDT@trade -",
+                "parser 0.0: 2 ETHUSDT@trade, 0 BTCUSDT@trade", "change 0.0: +ETHUSDT@trade -",
+            ])
+        #expect(noted.fleet.plan.markets[0].streams.map(\.name) == ["BTCUSDT@trade", "ETHUSDT@trade"])
+        // Forgotten first, then known anew, then asked for.
+        noted.pass(Fleet.settleNanos - 1_000_000_000)
+        #expect(
+            noted.takeSteps() == [
+                "parser 0.0: 2 ETHUSDT@trade", "parser 0.0: 1 BTCUSDT@trade, 2 ETHUSDT@trade",
+                "change 0.0: +BTCUSDT@trade -",
             ])
         noted.pass(10 * Fleet.settleNanos)
         #expect(noted.takeSteps().isEmpty)
+    }
+
+    @Test func aStreamThatGoesBeforeItWasAskedForIsForgotten() throws {
+        let noted = try NotedFleet(FleetTests.yaml)
+        for _ in 0..<3 {
+            _ = try noted.unsubscribe(#"{"type":"trade","symbols":["BTCUSDT"]}"#)
+            _ = try noted.subscribe(#"{"type":"trade","symbols":["BTCUSDT"]}"#)
+        }
+        _ = try noted.unsubscribe(#"{"type":"trade","symbols":["BTCUSDT"]}"#)
+        #expect(noted.takeSteps().filter { $0.hasPrefix("change") } == ["change 0.0: + -0"])
+        noted.pass(Fleet.settleNanos)
+        #expect(noted.takeSteps() == ["parser 0.0: "])
+        noted.pass(10 * Fleet.settleNanos)
+        #expect(noted.takeSteps().isEmpty)
+    }
+
+    /// Whatever is asked in whatever order: in the end every slot and parser has what the plan says.
+    @Test func stagesEndUpWithThePlan() throws {
+        var state: UInt64 = 11
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % UInt64(bound))
+        }
+        for legs in 1...2 {
+            let told = Mutex<(slots: [[UInt32]], parser: [UInt32: String])>(([], [:]))
+            let plan = try Planner.plan(
+                [try PlannerTests.market(["S0"], kinds: [.trade], legs: legs, limit: 3)], lanes: 1)
+            told.withLock { $0.slots = plan.lanes[0].slots.map { $0.streams.map(\.id) } }
+            told.withLock { told in
+                told.parser = Dictionary(
+                    uniqueKeysWithValues: plan.lanes[0].streams[0].map { ($0.id, $0.name) })
+            }
+            let fleet = Fleet(plan: plan, slotCapacity: [200]) { step in
+                told.withLock { told in
+                    switch step {
+                    case .streams(_, _, let streams):
+                        // A parser finds streams by name: each must be there once.
+                        #expect(Set(streams.map(\.name)).count == streams.count)
+                        told.parser = Dictionary(uniqueKeysWithValues: streams.map { ($0.id, $0.name) })
+                    case .links: break
+                    case .addSlot(_, let plan):
+                        #expect(plan.slot == told.slots.count)
+                        told.slots.append(plan.streams.map(\.id))
+                    case .change(let change):
+                        for id in change.remove { #expect(told.slots[change.slot].contains(id)) }
+                        told.slots[change.slot].removeAll { change.remove.contains($0) }
+                        told.slots[change.slot] += change.add.map(\.id)
+                    }
+                    // No slot carries what its parser does not know.
+                    for id in told.slots.joined() { #expect(told.parser[id] != nil) }
+                }
+            }
+            var now: Int64 = 0
+            for _ in 0..<300 {
+                now += Int64(random(3)) * 1_000_000_000
+                fleet.settle(now: now)
+                let count = random(12)
+                let names = Set((0..<count).map { _ in "S\(random(14))" }).sorted()
+                let wanted = try PlannerTests.market(names, kinds: [.trade]).streams
+                _ = try fleet.change(now: now) { _, _ in wanted }
+            }
+            fleet.settle(now: now + Fleet.settleNanos)
+            told.withLock { told in
+                #expect(
+                    told.slots.map(Set.init) == fleet.plan.lanes[0].slots.map { Set($0.streams.map(\.id)) })
+                #expect(Set(told.parser.keys) == Set(fleet.plan.lanes[0].streams[0].map(\.id)))
+            }
+        }
     }
 
     @Test func whatIsSoAlreadyTellsNobody() throws {

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import time
 import urllib.error
 import urllib.request
 
@@ -127,14 +128,37 @@ def test_a_full_connection_gets_a_neighbour(programs, tmp_path):
 
 def test_a_stream_that_comes_back(programs, tmp_path):
     replayer, collector = start(programs, tmp_path, trades(*SYMBOLS[:2]))
-    for _ in range(3):
-        assert request(collector, "DELETE", trades(SYMBOLS[0]))[0] == 202
-        assert request(collector, "POST", trades(SYMBOLS[0]))[0] == 202
+    for _ in range(2):
+        # Several times at once, too.
+        for _ in range(3):
+            assert request(collector, "DELETE", trades(SYMBOLS[0]))[0] == 202
+            assert request(collector, "POST", trades(SYMBOLS[0]))[0] == 202
         wait_delivering(collector, *SYMBOLS[:2])
     # What was not asked for in between is no gap.
+    time.sleep(1)
     published = finish(replayer, collector, tmp_path)
     assert connections_used(replayer) == 1
     assert is_whole(published[SYMBOLS[1]]) and published[SYMBOLS[0]]
+
+
+def test_changes_in_the_middle_of_replacements(programs, tmp_path):
+    """Two legs whose connections are replaced every few seconds, while streams come and go."""
+    replayer, collector = start(
+        programs, tmp_path, trades(*SYMBOLS[:2]), legs=2,
+        limits={"connectionLifetime": "6s"})
+    deadline = time.monotonic() + 60
+    rounds = 0
+    while collector.metrics().total("collector_handovers_total") < 8:
+        assert time.monotonic() < deadline, collector.log()
+        assert request(collector, "POST", trades(*SYMBOLS[2:]))[0] == 202
+        wait_delivering(collector, *SYMBOLS)
+        assert request(collector, "DELETE", trades(*SYMBOLS[2:]))[0] == 202
+        rounds += 1
+    assert rounds > 1
+    assert collector.metrics().total("collector_handovers_failed_total") == 0
+    published = finish(replayer, collector, tmp_path)
+    assert all(is_whole(published[symbol]) for symbol in SYMBOLS[:2])
+    assert all(published[symbol] for symbol in SYMBOLS[2:])
 
 
 def test_wrong_requests_change_nothing(programs, tmp_path):

@@ -16,20 +16,42 @@ public enum FleetStep: Sendable {
 
 /// The plan that is in force, and how it comes to be another one while everything runs.
 ///
-/// Parsers learn of new streams before a slot asks for them, and forget old ones only after the slots have given them
-/// up: until then their last payloads arrive.
+/// Parsers learn of new streams before a slot asks for them, and forget old ones only some time after the slots were told
+/// to give them up: until then their last payloads arrive. A stream that is wanted again in that time is asked for only
+/// after it was forgotten; its pause would be taken for a gap else.
 public final class Fleet: Sendable {
     /// Payloads of a stream may arrive for so long after its slot was told to give it up, ns.
     public static let settleNanos: Int64 = 5_000_000_000
 
-    private struct Settling {
-        var due: Int64
+    /// A parser's list of streams.
+    private struct Parser: Hashable {
         var lane: Int
         var market: Int
+    }
+    /// A stream that was given up and is still known to its parser.
+    private struct Settling {
+        var due: Int64
+        var parser: Parser
+        var stream: StreamPlan
+    }
+    /// A stream of the plan that is not asked for yet.
+    private struct Deferred {
+        var due: Int64
+        var parser: Parser
+        var slot: Int
+        var stream: SlotStream
     }
     private struct State {
         var plan: FleetPlan
         var settling: [Settling] = []
+        var deferred: [Deferred] = []
+
+        /// What a parser is to know now.
+        func streams(of parser: Parser) -> [StreamPlan] {
+            let later = Set(deferred.filter { $0.parser == parser }.map(\.stream.id))
+            return plan.lanes[parser.lane].streams[parser.market].filter { !later.contains($0.id) }
+                + settling.filter { $0.parser == parser }.map(\.stream)
+        }
     }
     private let state: Mutex<State>
     /// Slots that each lane has room for.
@@ -80,32 +102,108 @@ public final class Fleet: Sendable {
         }
         let difference = PlanDifference(from: state.plan, to: plan)
         guard !difference.isEmpty else { return difference }
-        // What waits to be forgotten is forgotten first: its id may be in use again.
-        settle(&state, now: .max)
-        for parser in difference.parsers {
-            perform(.streams(lane: parser.lane, market: parser.market, parser.during))
-        }
-        for lane in Set(difference.newSlots.map(\.lane)).sorted() {
-            perform(.links(lane: lane, plan.lanes[lane].slots))
-        }
-        for slot in difference.newSlots { perform(.addSlot(lane: slot.lane, slot.plan)) }
-        for slot in difference.slots { perform(.change(slot)) }
+        settle(&state, now: now)
         state.plan = plan
-        state.settling = difference.parsers.filter(\.drops).map {
-            Settling(due: now + Fleet.settleNanos, lane: $0.lane, market: $0.market)
+        let unasked = giveUp(&state, difference, now: now)
+        for slot in difference.newSlots {
+            putOff(&state, slot.plan.streams, lane: slot.lane, market: slot.plan.market, slot: slot.plan.slot)
         }
+        for slot in difference.slots {
+            putOff(
+                &state, slot.add, lane: slot.lane, market: plan.lanes[slot.lane].slots[slot.slot].market,
+                slot: slot.slot)
+        }
+        for parser in difference.parsers {
+            let parser = Parser(lane: parser.lane, market: parser.market)
+            tell(state, parser)
+        }
+        apply(difference, state, unasked: unasked)
         return difference
     }
 
-    /// Lets parsers forget streams that were given up long enough ago. Called again and again.
+    /// Streams that go settle; those that were not even asked for are forgotten at once. Returns the latter's ids by
+    /// lane.
+    private func giveUp(
+        _ state: inout State, _ difference: PlanDifference, now: Int64
+    ) -> [Int: Set<UInt32>] {
+        var unasked: [Int: Set<UInt32>] = [:]
+        for change in difference.parsers {
+            let parser = Parser(lane: change.lane, market: change.market)
+            let gone = Set(change.gone.map(\.id))
+            let waiting = Set(
+                state.deferred.filter { $0.parser == parser && gone.contains($0.stream.id) }.map(\.stream.id))
+            state.deferred.removeAll { $0.parser == parser && waiting.contains($0.stream.id) }
+            unasked[change.lane, default: []].formUnion(waiting)
+            for stream in change.gone where !waiting.contains(stream.id) {
+                state.settling.append(
+                    Settling(due: now + Fleet.settleNanos, parser: parser, stream: stream))
+            }
+        }
+        return unasked
+    }
+
+    /// Streams that come back too soon wait.
+    private func putOff(
+        _ state: inout State, _ streams: [SlotStream], lane: Int, market: Int, slot: Int
+    ) {
+        for stream in streams {
+            let due = state.settling.filter {
+                $0.parser.market == market && $0.stream.name == stream.name
+            }.map(\.due).max()
+            guard let due else { continue }
+            state.deferred.append(
+                Deferred(due: due, parser: Parser(lane: lane, market: market), slot: slot, stream: stream))
+        }
+    }
+
+    private func apply(_ difference: PlanDifference, _ state: State, unasked: [Int: Set<UInt32>]) {
+        func asked(_ streams: [SlotStream], lane: Int) -> [SlotStream] {
+            let later = Set(state.deferred.filter { $0.parser.lane == lane }.map(\.stream.id))
+            return streams.filter { !later.contains($0.id) }
+        }
+        for lane in Set(difference.newSlots.map(\.lane)).sorted() {
+            perform(.links(lane: lane, state.plan.lanes[lane].slots))
+        }
+        for slot in difference.newSlots {
+            var plan = slot.plan
+            plan.streams = asked(plan.streams, lane: slot.lane)
+            perform(.addSlot(lane: slot.lane, plan))
+        }
+        for slot in difference.slots {
+            var change = slot
+            change.add = asked(slot.add, lane: slot.lane)
+            change.remove.removeAll { unasked[slot.lane]?.contains($0) ?? false }
+            if !change.add.isEmpty || !change.remove.isEmpty { perform(.change(change)) }
+        }
+    }
+
+    /// Lets parsers forget streams that were given up long enough ago, and asks for those that waited for it. Called
+    /// again and again.
     public func settle(now: Int64) { state.withLock { settle(&$0, now: now) } }
 
     private func settle(_ state: inout State, now: Int64) {
-        guard !state.settling.isEmpty else { return }
-        for one in state.settling where one.due <= now {
-            perform(
-                .streams(lane: one.lane, market: one.market, state.plan.lanes[one.lane].streams[one.market]))
-        }
+        let settled = state.settling.filter { $0.due <= now }
+        guard !settled.isEmpty else { return }
         state.settling.removeAll { $0.due <= now }
+        for parser in Fleet.distinct(settled.map(\.parser)) { tell(state, parser) }
+        let ready = state.deferred.filter { $0.due <= now }
+        guard !ready.isEmpty else { return }
+        state.deferred.removeAll { $0.due <= now }
+        for parser in Fleet.distinct(ready.map(\.parser)) { tell(state, parser) }
+        for one in ready {
+            perform(
+                .change(
+                    PlanDifference.SlotChange(
+                        lane: one.parser.lane, slot: one.slot, add: [one.stream], remove: [])))
+        }
+    }
+
+    private func tell(_ state: State, _ parser: Parser) {
+        perform(.streams(lane: parser.lane, market: parser.market, state.streams(of: parser)))
+    }
+
+    private static func distinct(_ parsers: [Parser]) -> [Parser] {
+        var seen: Set<Parser> = []
+        return parsers.filter { seen.insert($0).inserted }
     }
 }

@@ -29,12 +29,10 @@ public struct PlanDifference: Sendable {
         public var lane: Int
         /// Index of the market.
         public var market: Int
-        /// What it must know while the slots change: the streams of both plans.
-        public var during: [StreamPlan]
-        /// What remains.
-        public var after: [StreamPlan]
-        /// Whether ``during`` holds more than ``after``.
-        public var drops: Bool { during.count > after.count }
+        /// What it knows and the new plan does not.
+        public var gone: [StreamPlan]
+        /// What is new.
+        public var new: [StreamPlan]
     }
 
     /// A connection to make.
@@ -83,10 +81,11 @@ public struct PlanDifference: Sendable {
     private mutating func compare(lane: Int, market: Int, _ old: FleetPlan, _ new: FleetPlan) {
         let before = old.lanes[lane].streams[market]
         let after = new.lanes[lane].streams[market]
-        let wanted = Set(after.map(\.id))
-        let gone = before.filter { !wanted.contains($0.id) }
-        guard !gone.isEmpty || after.count != before.count else { return }
-        parsers.append(ParserChange(lane: lane, market: market, during: after + gone, after: after))
+        let (known, wanted) = (Set(before.map(\.id)), Set(after.map(\.id)))
+        let change = ParserChange(
+            lane: lane, market: market, gone: before.filter { !wanted.contains($0.id) },
+            new: after.filter { !known.contains($0.id) })
+        if !change.gone.isEmpty || !change.new.isEmpty { parsers.append(change) }
     }
 
     private mutating func compare(lane: Int, _ new: ConnectionPlan, with old: ConnectionPlan) {
