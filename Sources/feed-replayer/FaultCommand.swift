@@ -57,11 +57,13 @@ enum FaultAction: Equatable {
 
     /// Tells of the connections.
     case list
+    /// Ends all rules of scripts.
+    case forget
 
     /// Whether it is about connections that are open (and not about those to come).
     var strikesConnections: Bool {
         switch self {
-        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list: false
+        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list, .forget: false
         default: true
         }
     }

@@ -11,7 +11,7 @@ enum FaultGrammar {
     /// For help texts and for errors.
     static let verbs =
         "cut, reset, close, alert, garbage, stall, freeze, slow, silent, skip, repeat, deaf, unanswered, shutdown, "
-        + "resume, refuse, flood, hang, welcome, lifetime, connections"
+        + "resume, refuse, flood, hang, welcome, lifetime, connections, forget"
 
     /// `needsTarget`: the command has no connection of its own, so that it must name one.
     static func read(_ line: some StringProtocol, needsTarget: Bool) throws(FaultSyntaxError) -> FaultCommand
@@ -43,6 +43,7 @@ enum FaultGrammar {
         case "flood": return .flood
         case "welcome": return .welcome
         case "connections": return .list
+        case "forget": return .forget
         case "close":
             if words.take("none") { return .close(code: nil, reason: "") }
             return .close(code: UInt16(try words.number("a close code or none", 0...65_535)), reason: "")

@@ -42,6 +42,12 @@ struct FaultRule: Equatable {
             trigger: trigger, command: try FaultGrammar.read(words.rest(), needsTarget: !isOwn))
     }
 
+    /// Whether a line is meant as a rule and not as a command.
+    static func begins(_ line: some StringProtocol) -> Bool {
+        var words = FaultWords(line)
+        return ["at", "every", "on"].contains { words.take($0) }
+    }
+
     /// Reads a script: a rule a line; empty lines and what follows a `#` do not count.
     static func read(path: String) throws(ReplayerError) -> [FaultRule] {
         let file = try FeedFile(path: path)
@@ -64,19 +70,41 @@ struct FaultRule: Equatable {
 /// Which rules are due. Times are monotonic ns.
 struct FaultSchedule {
     private var timed: [(due: Int64, rule: FaultRule)] = []
-    private let rules: [FaultRule]
+    /// Those that wait for the feed's beginning.
+    private var scripted: [FaultRule]
+    private var rules: [FaultRule]
     private(set) var nextDue = Int64.max
 
-    init(_ rules: [FaultRule]) { self.rules = rules }
+    init(_ rules: [FaultRule]) {
+        scripted = rules
+        self.rules = rules
+    }
 
     /// The feed began: times count from here.
     mutating func begin(now: Int64, _ random: inout MarketRandom) {
-        for rule in rules {
-            switch rule.trigger {
-            case .at(let time): timed.append((now + time, rule))
-            case .every(let range): timed.append((now + random.within(range), rule))
-            case .opened: break
-            }
+        for rule in scripted { start(rule, now: now, &random) }
+        scripted = []
+    }
+
+    /// A rule that comes later: its times count from now.
+    mutating func add(_ rule: FaultRule, now: Int64, _ random: inout MarketRandom) {
+        rules.append(rule)
+        start(rule, now: now, &random)
+    }
+
+    /// Forgets all rules.
+    mutating func clear() {
+        scripted = []
+        rules = []
+        timed = []
+        nextDue = .max
+    }
+
+    private mutating func start(_ rule: FaultRule, now: Int64, _ random: inout MarketRandom) {
+        switch rule.trigger {
+        case .at(let time): timed.append((now + time, rule))
+        case .every(let range): timed.append((now + random.within(range), rule))
+        case .opened: return
         }
         nextDue = timed.map(\.due).min() ?? .max
     }

@@ -49,6 +49,7 @@ struct ServeCommand: ParsableCommand {
                 shutdown WHO [lead D]        announce serverShutdown, close after D
                 resume WHO                   end what lasts
                 connections                  tell which are open
+                forget                       end all rules; --control takes rules, too, with times from now on
               On clients to come, all or of one listener ([listener PORT] [for D]):
                 refuse STATUS [retry-after S], flood (close each with 1008), hang accept|tls|upgrade,
                 alert handshake, welcome (end these), lifetime D|D..D|none

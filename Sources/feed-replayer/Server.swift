@@ -130,11 +130,9 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     /// How long to wait for events, ns.
     private func patience(_ now: Int64) -> Int64 {
         if options.spins, began != nil, ended == nil { return 0 }
-        let tick = max(0, min(nextTick, schedule.nextDue, nextHeld) - now)
-        guard canPump else {
-            return connections.isEmpty && !isStopping && ended == nil ? 1_000_000_000 : tick
-        }
-        return min(tick, max(0, nextDue - now))
+        let isIdle = connections.isEmpty && !isStopping && ended == nil && !canPump
+        let tick = isIdle ? now + 1_000_000_000 : nextTick
+        return max(0, min(tick, schedule.nextDue, nextHeld, canPump ? nextDue : .max) - now)
     }
 
     private mutating func handle(_ event: ck_event) {

@@ -27,6 +27,12 @@ extension Server where Source: ~Copyable {
     mutating func command(_ line: String, _ now: Int64) -> String {
         let wall = ck_realtime_nanos()
         do throws(FaultSyntaxError) {
+            if FaultRule.begins(line) {
+                let rule = try FaultRule.read(line)
+                schedule.add(rule, now: now, &random)
+                tell(0, line)
+                return "{\"ok\":true,\"time\":\(wall),\"connections\":[]}"
+            }
             let command = try FaultGrammar.read(line, needsTarget: true)
             let outcome = perform(command, trigger: nil, now)
             if let refusal = outcome.refusal { return Self.refused(refusal) }
@@ -130,7 +136,7 @@ extension Server where Source: ~Copyable {
             let wasFrozen = connection.faults.isFrozen
             connection.faults = ConnectionFaults()
             if wasFrozen { thaw(connection) }
-        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list: break
+        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list, .forget: break
         }
         noteFaults(connection)
         markDirty(connection)
@@ -214,6 +220,7 @@ extension Server where Source: ~Copyable {
         switch command.action {
         case .list: return FaultOutcome(listing: listing(now))
         case .lifetime(let range): lifetime = range
+        case .forget: schedule.clear()
         default: for index in struck { setDoor(index, command.action, until: until) }
         }
         setAccepting()
@@ -245,9 +252,9 @@ extension Server where Source: ~Copyable {
         let list = openConnections.map { connection in
             let age = Double(now - connection.opened) / 1e9
             let port = listeners.ports[connection.listener]
-            return
-                "{\"number\":\(connection.number),\"listener\":\(port),\"streams\":\(connection.streams.count),"
-                + "\"seconds\":\(age)}"
+            let first = ControlGrammar.quoted(connection.streams.first ?? "")
+            return "{\"number\":\(connection.number),\"listener\":\(port),\"address\":\(connection.listener),"
+                + "\"streams\":\(connection.streams.count),\"first\":\(first),\"seconds\":\(age)}"
         }
         return "{\"ok\":true,\"connections\":[\(list.joined(separator: ","))]}"
     }

@@ -81,6 +81,10 @@ import Testing
         #expect(schedule.due(now: 3_500_000_000, &random).map(\.text) == ["cut 1", "cut 2"])
         #expect(schedule.due(now: 4_000_000_000, &random).map(\.text) == ["cut 3"])
         #expect(schedule.nextDue == 7_000_000_000)
+        schedule.add(try FaultRule.read("at 1s cut 4"), now: 5_000_000_000, &random)
+        #expect(schedule.due(now: 6_000_000_000, &random).map(\.text) == ["cut 4"])
+        schedule.clear()
+        #expect(schedule.nextDue == .max && schedule.due(now: .max, &random).isEmpty)
     }
 
     @Test func readsChances() throws {

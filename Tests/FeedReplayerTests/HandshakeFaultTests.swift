@@ -71,6 +71,21 @@ import Testing
         #expect(try client.next().text == #"{"result":["ethusdt@trade"],"id":3}"#)
     }
 
+    @Test func takesRulesAtAnyTime() throws {
+        let exchange = try Exchange()
+        #expect(exchange.control.send("on open each deaf").hasPrefix(#"{"ok":true"#))
+        #expect(exchange.control.send("at 200ms cut newest").hasPrefix(#"{"ok":true"#))
+        #expect(exchange.control.send("at 200ms cut").hasPrefix(#"{"ok":false"#))
+        let client = try exchange.client("/stream")
+        try client.send(text: list)
+        #expect(client.isQuiet(milliseconds: 50))
+        #expect(client.untilEnd() == .fin)
+        exchange.control.send("forget")
+        let next = try exchange.client("/stream")
+        try next.send(text: list)
+        #expect(try next.next().text == #"{"result":[],"id":3}"#)
+    }
+
     @Test func tricklesBytes() throws {
         let exchange = try Exchange()
         let client = try exchange.client(trades)
