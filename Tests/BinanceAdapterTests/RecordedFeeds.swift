@@ -14,13 +14,13 @@ enum RecordedFeeds {
         return FileManager.default.fileExists(atPath: home.path) ? home : nil
     }
 
-    /// All files of frames, in the order of their names.
+    /// All files of frames, in the order of their names; `by-type` holds the same frames again.
     static func files(of market: String) -> [URL] {
         guard let home = home(of: market),
             let found = FileManager.default.enumerator(at: home, includingPropertiesForKeys: nil)
         else { return [] }
         return found.compactMap { $0 as? URL }
-            .filter { $0.lastPathComponent.contains(".ndjson") }
+            .filter { $0.lastPathComponent.contains(".ndjson") && !$0.path.contains("/by-type/") }
             .sorted { $0.path < $1.path }
     }
 

@@ -4,11 +4,11 @@ import MarketData
 import Rings
 import Wire
 
-/// Any bytes as a frame of Binance spot: nothing may crash, nothing may be read beyond the slack, and both ways of
-/// reading must come to the same events. A space in front keeps the layouts from matching, so that the general
+/// Any bytes as a frame of one of Binance's markets: nothing may crash, nothing may be read beyond the slack, and both
+/// ways of reading must come to the same events. A space in front keeps the layouts from matching, so that the general
 /// reading is asked.
 private struct Target: ~Copyable {
-    private static let subscriptions = [
+    private static let spot = [
         Subscription(kind: .trade, symbols: .some(["BTCUSDT", "币安人生USDT"])),
         Subscription(kind: .aggTrade, symbols: .some(["BNBBTC"])),
         Subscription(kind: .kline, symbols: .some(["BNBBTC"]), interval: .minute1),
@@ -20,6 +20,20 @@ private struct Target: ~Copyable {
         Subscription(kind: .bookTicker, symbols: .some(["BNBUSDT"])),
         Subscription(kind: .averagePrice, symbols: .some(["BTCUSDT"])),
     ]
+
+    private static func futures(_ symbol: String) -> [Subscription] {
+        let one = Subscription.Symbols.some([symbol])
+        return [EventKind.trade, .aggTrade, .ticker, .miniTicker, .bookTicker, .markPrice].map {
+            Subscription(kind: $0, symbols: one)
+        }
+            + [EventKind.ticker, .miniTicker, .bookTicker, .markPrice].map {
+                Subscription(kind: $0, symbols: .all)
+            } + [
+                Subscription(kind: .kline, symbols: one, interval: .minute1),
+                Subscription(kind: .markPrice, symbols: one, updateSpeed: 3_000_000_000),
+            ]
+    }
+
     /// Frames are cut to this, so that all that one can become fits in the ring.
     private static let frameMax = 1 << 14
     private static let instrumentCapacity = 60_000
@@ -28,12 +42,18 @@ private struct Target: ~Copyable {
     private var writer: EventWriter
     private var consumer: RingConsumer
 
-    init?() {
+    init?(market: String) {
         let instruments = InstrumentTable(
             exchanges: ["binance"], capacity: Target.instrumentCapacity)
+        let subscriptions =
+            switch market {
+            case "usdm": Target.futures("BTCUSDT")
+            case "coinm": Target.futures("BTCUSD_PERP")
+            default: Target.spot
+            }
         var warnings: [String] = []
-        guard let adapter = BinanceAdapter(market: "spot"),
-            let streams = try? adapter.streams(for: Target.subscriptions, warnings: &warnings),
+        guard let adapter = BinanceAdapter(market: market),
+            let streams = try? adapter.streams(for: subscriptions, warnings: &warnings),
             let (producing, consuming, _) = try? Ring.make(name: "fuzz", minimumCapacity: 1 << 20),
             let producer = producing.take(), let consumer = consuming.take()
         else { return nil }
@@ -100,12 +120,18 @@ private struct Target: ~Copyable {
 }
 
 // libFuzzer calls from one thread.
-nonisolated(unsafe) private var target = Target()
+nonisolated(unsafe) private var spot = Target(market: "spot")
+nonisolated(unsafe) private var usdm = Target(market: "usdm")
+nonisolated(unsafe) private var coinm = Target(market: "coinm")
 
 /// What libFuzzer calls for each input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-    target?.run(UnsafeRawBufferPointer(start: data, count: count))
+    let input = UnsafeRawBufferPointer(start: data, count: count)
+    precondition(spot != nil && usdm != nil && coinm != nil, "a market cannot be set up")
+    spot?.run(input)
+    usdm?.run(input)
+    coinm?.run(input)
     return 0
 }
 
