@@ -137,8 +137,10 @@ public struct ParserStage: ~Copyable, Stage {
         case .streams(let market, let plans):
             decoders[market].update(streams: plans)
             let kept = Set(plans.map(\.name))
-            for stream in streams[market] where !kept.contains(stream.name) {
-                guard let symbol = stream.symbol, let instrument = instruments.intern(symbol, market: market)
+            // What else is forgotten of a stream that ends tells nothing wrong when it begins again.
+            for stream in streams[market] where stream.kind == .trade || stream.kind == .aggTrade {
+                guard !kept.contains(stream.name),
+                    let symbol = stream.symbol, let instrument = instruments.intern(symbol, market: market)
                 else { continue }
                 events.forget(stream.kind, variant: stream.variant, instrument: instrument)
             }

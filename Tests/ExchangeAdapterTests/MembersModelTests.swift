@@ -20,6 +20,8 @@ import Testing
     private struct Model {
         /// When each id was first delivered.
         var delivered: [Int64: Int64] = [:]
+        /// Of these, those that are not published yet.
+        var waiting: [Int64: Int64] = [:]
         var deliveries = 0
         var published: Set<Int64> = []
         var reported: Set<Int64> = []
@@ -106,8 +108,13 @@ import Testing
             }
             #expect(bench.settle())
             check(&model, bench, members, "tick")
-            // Nothing waits beyond its deadline.
-            for (id, at) in model.delivered where !model.published.contains(id) {
+            // Nothing waits for what nobody can bring, or beyond its deadline.
+            if let waiting = model.waiting.keys.min() {
+                #expect(
+                    members.contains { $0.isLive && $0.position < waiting },
+                    "\(waiting) waits, and nobody can bring what is before it")
+            }
+            for (id, at) in model.waiting {
                 #expect(bench.now - at <= HeldEvents.patience, "\(id) waits since \(bench.now - at) ns")
             }
         }
@@ -124,7 +131,10 @@ import Testing
     ) {
         if model.first == 0 { model.first = id }
         model.deliveries += 1
-        if model.delivered[id] == nil { model.delivered[id] = bench.now }
+        if model.delivered[id] == nil {
+            model.delivered[id] = bench.now
+            model.waiting[id] = bench.now
+        }
         members[index].position = max(members[index].position, id + 1)
         if shape.isPaired {
             let leg = index / 2
@@ -144,6 +154,7 @@ import Testing
             case .event(_, let id):
                 #expect(model.delivered[id] != nil, "\(id) was made up: \(context)")
                 #expect(model.published.insert(id).inserted, "\(id) twice: \(context)")
+                model.waiting[id] = nil
                 if id > model.highest {
                     if model.highest > 0, id > model.highest + 1 {
                         let neighbours = outputs[max(0, place - 1)...min(outputs.count - 1, place + 1)]
