@@ -58,7 +58,9 @@ public struct WireStage: ~Copyable, Stage {
         slotCapacity = monitor.slotCapacity
         connections = .allocate(capacity: max(1, slotCapacity * LinkIndex.sides))
         slices = .allocate(capacity: WireStage.sliceLimit)
-        if let problem = reactor.problem { monitor.notice(.warning, slot: 0, problem) }
+        if let problem = reactor.problem {
+            monitor.notice(reactor.works ? .warning : .error, slot: 0, problem)
+        }
         for plan in plans { addSlot(plan) }
     }
 

@@ -56,6 +56,9 @@ struct Reactor: ~Copyable {
         if epoll >= 0 { ck_close(epoll) }
     }
 
+    /// Whether anything serves.
+    var works: Bool { ring != nil || epoll >= 0 }
+
     /// What serves.
     var backend: ReactorBackend { ring == nil ? .epoll : .uring }
 
