@@ -22,7 +22,7 @@ public enum StartFailure: Int32, Sendable {
         case is ConfigurationErrors, is TLSContext.Failure, is CredentialsError, is PlanError:
             self = .configuration
         case is PublishError: self = sink == .file ? .cantCreate : .unavailable
-        case is RingError, is SignalError: self = .system
+        case is RingError, is SignalError, is OpenFilesError: self = .system
         case is ManagementAPI.StartError, is CollectorError: self = .unavailable
         default: self = .software
         }

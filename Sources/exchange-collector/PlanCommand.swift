@@ -27,6 +27,7 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         let loaded = try source.load()
+        for warning in loaded.warnings { printError(warning.description) }
         let plan = try started(sink: loaded.configuration.sink.type) { try loaded.configuration.plan() }
         if json {
             print(try PlanDocument(loaded.configuration, plan: plan, streams: streams).json())

@@ -64,6 +64,7 @@ public final class Collector: Sendable {
         startTime = ck_realtime_nanos()
 
         plan = try configuration.plan()
+        if let warning = try OpenFiles.provide(sockets: plan.sockets()) { logger.warning("\(warning)") }
         var lanes: [Lane] = []
         for (index, plan) in plan.lanes.enumerated() {
             lanes.append(
@@ -219,6 +220,7 @@ public final class Collector: Sendable {
     /// - Returns: whether everything was delivered.
     public func drain(graceNanos: Int64) async -> Bool {
         let deadline = ck_monotonic_nanos() + graceNanos
+        live.fleet.close()
         for lane in lanes { lane.commands.send(.stop) }
         await wait(until: min(deadline, ck_monotonic_nanos() + 2_000_000_000)) { [self] in
             lanes.allSatisfy { $0.wireMonitor.isStopped }

@@ -10,7 +10,8 @@ public enum ConfigurationKeys {
         ],
         "collector.connectionAttempts": ["perWindow", "window"],
         "exchanges[]": [
-            "adapter", "market", "endpoint", "restEndpoint", "tls", "network", "legs", "deflate", "maxMessageBytes",
+            "adapter", "market", "endpoint", "restEndpoint", "tls", "network", "legs", "deflate",
+            "maxMessageBytes",
             "rollover", "watchdog", "limits", "subscriptions",
         ],
         "exchanges[].rollover": ["after", "window", "at"],

@@ -45,6 +45,7 @@ public final class Fleet: Sendable {
         var plan: FleetPlan
         var settling: [Settling] = []
         var deferred: [Deferred] = []
+        var isClosed = false
 
         /// What a parser is to know now.
         func streams(of parser: Parser) -> [StreamPlan] {
@@ -70,6 +71,9 @@ public final class Fleet: Sendable {
     /// The plan in force.
     public var plan: FleetPlan { state.withLock { $0.plan } }
 
+    /// Nothing changes any more: the collector ends.
+    public func close() { state.withLock { $0.isClosed = true } }
+
     /// Makes each market carry what `wanted` makes of its streams now. `now`: monotonic, ns.
     ///
     /// - Returns: what changes; the stages have been told.
@@ -90,6 +94,9 @@ public final class Fleet: Sendable {
     private func change(
         _ state: inout State, now: Int64, _ wanted: (_ market: Int, _ streams: [StreamPlan]) -> [StreamPlan]
     ) throws(PlanError) -> PlanDifference {
+        guard !state.isClosed else {
+            throw PlanError(problems: [.init(text: "the collector is ending")])
+        }
         var markets = state.plan.markets
         for index in markets.indices { markets[index].streams = wanted(index, markets[index].streams) }
         let plan = try Planner.plan(markets, lanes: state.plan.lanes.count, previous: state.plan)

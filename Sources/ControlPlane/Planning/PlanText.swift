@@ -15,7 +15,6 @@ public struct PlanText {
         text.head()
         for market in plan.markets.indices { text.market(market, streams: streams) }
         text.budget()
-        for warning in PlanCheck.warnings(plan) { text.lines += ["", "warning: \(warning)"] }
         return text.lines.joined(separator: "\n")
     }
 
