@@ -163,6 +163,17 @@ import Wire
         #expect(limits.rolloverJitterNanos == 1_000_000_000)
     }
 
+    @Test func aTimeOfDayIsWaitedFor() throws {
+        let loaded = try ConfigurationTests.parse(
+            ConfigurationTests.minimal.replacing(
+                "adapter: fake", with: "adapter: fake\n    rollover: { at: \"03:00-05:00\" }"))
+        let limits = try #require(loaded.configuration.exchanges.first?.limits)
+        // 23:45 h: the time of the next day is reached by nearly all that were replaced in it.
+        #expect(limits.rolloverAfterNanos == 85_500_000_000_000)
+        #expect(limits.rolloverJitterNanos == 1_800_000_000_000)
+        #expect(limits.rolloverWindow == DayWindow(begin: 10_800, end: 18_000))
+    }
+
     @Test func whatIsRiskyIsSaid() throws {
         let risky = try ConfigurationTests.parse(
             ConfigurationTests.minimal.replacing(

@@ -61,6 +61,25 @@ import Testing
         #expect(cells.contains("2.0"))
     }
 
+    @Test func tableTellsWhatConnectionsWentThrough() {
+        var snapshot = DisplayTests.snapshot(seconds: 65, rate: 10_000)
+        #expect(
+            !DemoTable.render(current: snapshot, previous: snapshot, interval: 1, width: 200).contains(
+                "replaced"))
+        snapshot.markets[0].slots.handovers = ["rollover": 4, "move": 1]
+        snapshot.markets[0].reconnects = ["ended": 2, "silence": 1]
+        snapshot.markets[0].slots.streams = ["silent": 1]
+        snapshot.markets[0].slots.legs = [
+            .init(leg: 0, won: 25, lost: 0, lead: LatencySnapshot()),
+            .init(leg: 1, won: 75, lost: 0, lead: LatencySnapshot()),
+        ]
+        let text = DemoTable.render(current: snapshot, previous: snapshot, interval: 1, width: 200)
+        #expect(
+            text.hasSuffix(
+                "connections replaced 1 move, 4 rollover · reconnects 3 · leg 0 first 25.0 % · leg 1 first 75.0 % ·"
+                    + " 1 silent stream"))
+    }
+
     @Test func tableFitsTheTerminal() {
         let snapshot = DisplayTests.snapshot(seconds: 65, rate: 10_000)
         for width in [1, 20, 80] {

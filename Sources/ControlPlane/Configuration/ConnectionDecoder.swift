@@ -90,6 +90,8 @@ struct ConnectionDecoder {
         limits.rolloverAfterNanos = limits.lifetimeNanos / 24 * 23
         limits.rolloverJitterNanos = limits.lifetimeNanos / 48
         guard let section else { return }
+        // A connection that was made within the time of day lives until nearly that time of the next day.
+        if section.has("at") { limits.rolloverAfterNanos = limits.lifetimeNanos / 96 * 95 }
         limits.rolloverAfterNanos = section.duration(
             "after", default: limits.rolloverAfterNanos, in: 0...604_800_000_000_000)
         if section.has("after"), !section.has("window") {

@@ -13,6 +13,7 @@ public enum DemoTable {
         var lines = [header(change), ""]
         lines += HumanText.table(rows(change))
         lines += ["", batches(change), queues(current)]
+        if let connections = connections(current) { lines.append(connections) }
         if let error = current.lastError { lines.append("last error: \(error)") }
         return lines.map { clip($0, to: width) }.joined(separator: "\n")
     }
@@ -134,6 +135,33 @@ public enum DemoTable {
             "\($0.name) \(HumanText.count($0.records)) (\(HumanText.bytes($0.bytes)))"
         }
         return "queues " + (parts.isEmpty ? "none" : parts.joined(separator: " · "))
+    }
+
+    /// What the connections went through; nil where nothing is to be told.
+    private static func connections(_ snapshot: CollectorSnapshot) -> String? {
+        var parts: [String] = []
+        let handovers = snapshot.markets.reduce(into: [String: Int]()) {
+            $0.merge($1.slots.handovers, uniquingKeysWith: +)
+        }
+        if !handovers.isEmpty {
+            let reasons = handovers.sorted { $0.key < $1.key }.map {
+                "\(HumanText.count($0.value)) \($0.key)"
+            }
+            parts.append("replaced \(reasons.joined(separator: ", "))")
+        }
+        let reconnects = snapshot.markets.reduce(0) { $0 + $1.reconnects.values.reduce(0, +) }
+        if reconnects > 0 { parts.append("reconnects \(HumanText.count(reconnects))") }
+        for leg in 0..<2 {
+            let legs = snapshot.markets.flatMap(\.slots.legs)
+            let all = legs.reduce(0) { $0 + $1.won }
+            guard all > 0 else { continue }
+            let won = legs.filter { $0.leg == leg }.reduce(0) { $0 + $1.won }
+            parts.append("leg \(leg) first \(HumanText.fixed(100 * Double(won) / Double(all))) %")
+        }
+        if snapshot.silentStreamCount > 0 {
+            parts.append(HumanText.plural(snapshot.silentStreamCount, "silent stream"))
+        }
+        return parts.isEmpty ? nil : "connections " + parts.joined(separator: " · ")
     }
 
     private static func clip(_ line: String, to width: Int) -> String {
