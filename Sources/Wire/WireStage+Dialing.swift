@@ -414,7 +414,7 @@ extension WireStage {
         connection.pointee.carryCount = rest.count
         connection.pointee.hasWholeFrames = !rest.isEmpty
         connection.pointee.upgradeAnswer = []
-        connection.pointee.dialing.hasOpened = true
+        connection.pointee.dialing.opened()
         if let peer = connection.pointee.dialing.peer {
             home(of: link).pointee.dialing.memory.succeeded(peer)
         }

@@ -50,7 +50,7 @@ struct DialState: ~Copyable {
     /// Whom the connection is, or was last, connected to: the proxy where there is one.
     var peer: HostAddress?
     /// The upgrade was accepted.
-    var hasOpened = false
+    private(set) var hasOpened = false
     /// The slot's, whichever side is opened: kept at its first side.
     var memory = DialMemory()
 
@@ -65,6 +65,13 @@ struct DialState: ~Copyable {
         tunnel = nil
         self.proxy = proxy
         race = AddressRace(families: families, avoided: avoided)
+    }
+
+    /// The upgrade was accepted: nothing of the way is needed any more.
+    mutating func opened() {
+        hasOpened = true
+        tunnel = nil
+        race = AddressRace(families: [])
     }
 
     mutating func add(socket: Int32) { sockets.append(socket) }
