@@ -60,6 +60,8 @@ public struct ConnectionLimits: Sendable, Equatable {
     public var streamSilenceNanos: Int64 = 600_000_000_000
     /// How long a stream may be silent that delivered often enough to be known, at least, ns.
     public var streamSilenceFloorNanos: Int64 = 10_000_000_000
+    /// How far a stream may be behind on one leg of what the other leg had, ns.
+    public var legLagNanos: Int64 = 2_000_000_000
 
     /// The defaults above: those of Binance spot.
     public init() {}

@@ -160,7 +160,8 @@ public struct WireStage: ~Copyable, Stage {
             tell(link) { machine, side, now in machine.acknowledged(side, generation: generation, id: id, now)
             }
         case .refused(let link, let generation, let id, let text):
-            guard isCurrent(link, generation) else { return }
+            // Also of a connection that has ended since: the refusal may have been the reason.
+            guard link < machines.count * LinkIndex.sides else { return }
             monitor.notice(.error, link: link, "the exchange refused a request: \(text)")
             tell(link) { machine, side, now in machine.refused(side, generation: generation, id: id, now) }
         case .listed(let link, let generation, let id, let names):

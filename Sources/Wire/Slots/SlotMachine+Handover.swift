@@ -56,6 +56,11 @@ extension SlotMachine {
         guard let primary else { return }
         let side = 1 - primary
         if now >= current.deadline {
+            // The primary's end is near: a successor that is subscribed is not given up for streams that seem late.
+            if isShutdownAnnounced, links[side].phase == .open, links[side].isSubscribed {
+                handover?.deadline = now + SlotMachine.deliverNanos
+                return
+            }
             report(.handoverFailed(current.reason))
             drop(side, .request)
             endHandover()
@@ -76,13 +81,16 @@ extension SlotMachine {
         failedHandovers = 0
         attempts = 0
         endHandover()
+        forgetSuspects()
         nextWatch = now
         report(.handedOver(current.reason, nanos: now - current.beganAt))
     }
 
     /// A minute at first, then longer, so that a stream which only the old connection serves does not keep the slot
     /// turning.
-    private func retryWait() -> Int64 { 60_000_000_000 << Int64(min(failedHandovers, 6)) }
+    private func retryWait() -> Int64 {
+        isShutdownAnnounced ? 1_000_000_000 : 60_000_000_000 << Int64(min(failedHandovers, 6))
+    }
 
     /// Whether the successor has brought each stream, or the stream has been quiet on both since it was asked for.
     private func delivers(_ side: Int, insteadOf primary: Int, _ now: Int64) -> Bool {

@@ -60,15 +60,20 @@ extension SlotMachine {
         let wait = backoff()
         guard side == primary else {
             handoverRetryAt = now + max(wait, 1_000_000_000)
-            if let reason = endHandover()?.reason, reason != .serverShutdown { failedHandovers += 1 }
+            if let reason = endHandover()?.reason {
+                report(.handoverFailed(reason))
+                if reason != .serverShutdown { failedHandovers += 1 }
+            }
             return
         }
         isShutdownAnnounced = false
         isMoveWanted = false
+        forgetSuspects()
         let other = 1 - side
         if handover != nil, links[other].phase == .open || links[other].phase == .opening {
             primary = other
             endHandover()
+            nextWatch = now
             report(.promoted)
             return
         }
@@ -126,7 +131,7 @@ extension SlotMachine {
     func nextDeadline(_ now: Int64) -> Int64 {
         var next = Int64.max
         for link in links where link.phase == .open {
-            if link.hasToSend { next = min(next, link.nextSend) }
+            if maySend(link) { next = min(next, link.nextSend) }
             guard !isStopping else { continue }
             let isProbing = link.isListWanted || link.isListOutstanding
             let patience =

@@ -9,7 +9,7 @@ extension SlotMachine {
 
     /// Sends what the pace allows, a pong first.
     mutating func sendDue(_ side: Int, _ now: Int64) {
-        while links[side].hasToSend, now >= links[side].nextSend {
+        while maySend(links[side]), now >= links[side].nextSend {
             if links[side].isPongDue {
                 links[side].isPongDue = false
                 actions.append(.pong(side: side))
@@ -26,6 +26,15 @@ extension SlotMachine {
             }
             links[side].nextSend = now + limits.frameSpacingNanos
         }
+    }
+
+    /// Whether something is left to send that need not wait for an answer.
+    func maySend(_ link: SlotLink) -> Bool {
+        if link.isPongDue || link.isListWanted { return true }
+        if isCautious, !link.outstanding.isEmpty { return false }
+        if !link.toUnsubscribe.isEmpty { return true }
+        // What is to go must be gone before: one stream too many, and the exchange ends the connection with all of them.
+        return link.hasToSubscribe && !link.outstanding.contains { $0.request.method == .unsubscribe }
     }
 
     private mutating func nextRequest(_ side: Int) -> SlotRequest? {
@@ -101,12 +110,24 @@ extension SlotMachine {
     mutating func noteLive(_ side: Int, _ now: Int64) {
         guard links[side].isSubscribed, !links[side].wasLive else { return }
         links[side].wasLive = true
+        isCautious = false
         if side == primary { report(.live(streams: streamCount)) }
+    }
+
+    /// Some request of those not answered was refused. Where its id is not told, it is known only if there is no other.
+    mutating func noteRefusal(_ id: Int64?, of requests: [SlotRequest]) {
+        if let request = requests.first(where: { $0.id == id })
+            ?? (id == nil && requests.count == 1 ? requests[0] : nil)
+        {
+            noteRefusal(request)
+        } else if requests.count > 1 {
+            isCautious = true
+        }
     }
 
     /// One of the request's names is wrong, which one is not told: they are asked for in ever smaller requests, until
     /// the wrong one stands alone.
-    mutating func noteRefusal(_ request: SlotRequest) {
+    private mutating func noteRefusal(_ request: SlotRequest) {
         guard request.method == .subscribe else { return }
         for stream in request.streams {
             guard let index = indexOfStream[stream.id] else { continue }

@@ -10,8 +10,8 @@ extension SlotMachine {
     private static let meanIntervals: Int64 = 30
     /// How much longer than its longest silence so far a stream may be silent.
     private static let longestSilences: Int64 = 3
-    /// The other leg had a payload so long ago, and this one still has not, ns.
-    private static let legLagNanos: Int64 = 2_000_000_000
+    /// An acknowledgement is so old that the exchange's list must show the stream, ns.
+    private static let listedNanos: Int64 = 2_000_000_000
     /// For a stream that was asked for again, ns.
     private static let secondChanceNanos: Int64 = 30_000_000_000
     /// A slot is not moved for a stream more often than this, ns.
@@ -56,7 +56,10 @@ extension SlotMachine {
                 askAgain(index, side, isListed: true, now)
             }
             return now + SlotMachine.secondChanceNanos
-        case .probing: return now + SlotMachine.secondChanceNanos
+        case .probing:
+            // The answer may have come when this side was not the primary yet.
+            if !links[side].isListOutstanding { links[side].isListWanted = true }
+            return now + SlotMachine.secondChanceNanos
         case .resubscribed(let since, let until):
             guard now >= until else { return until }
             let mayMove = state.patience == 1 && now >= moveNotBefore
@@ -71,6 +74,16 @@ extension SlotMachine {
                 until: now + SlotMachine.secondChanceNanos + limits.openNanos + limits.acknowledgementNanos)
             return now + SlotMachine.secondChanceNanos
         case .moved(_, let until): return now >= until ? giveUp(index, now) : until
+        }
+    }
+
+    /// Another connection is the primary: what was suspected of the one before tells nothing of it.
+    mutating func forgetSuspects() {
+        for index in streams.indices {
+            switch streams[index].suspicion {
+            case .probing, .resubscribed: streams[index].suspicion = .none
+            case .none, .moved: break
+            }
         }
     }
 
@@ -99,10 +112,11 @@ extension SlotMachine {
         acknowledged: Int64,
         _ now: Int64
     ) -> Int64 {
-        // The other leg has had something for a while that this one has not.
+        // The other leg has had something for a while that this one has not. One payload comes on both at different
+        // times: a little later tells nothing.
         for member in (1 - leg) * 2..<(1 - leg) * 2 + 2 {
             let other = activity.read(stream: state.stream.id, member: member).last
-            if other > last, now - other >= SlotMachine.legLagNanos { return now }
+            if other - last >= limits.legLagNanos, now - other >= limits.legLagNanos { return now }
         }
         let allowed: Int64
         let learnt = max(limits.streamSilenceFloorNanos, SlotMachine.longestSilences * cell.longestSilence)
@@ -118,7 +132,7 @@ extension SlotMachine {
 
     /// With a second leg there is more to see, sooner.
     private func otherLegDeadline(_ due: Int64, _ now: Int64) -> Int64 {
-        hasOtherLeg ? min(due, now + SlotMachine.legLagNanos) : due
+        hasOtherLeg ? min(due, now + limits.legLagNanos) : due
     }
 
     /// What the exchange holds subscribed, against what it should.
@@ -129,7 +143,7 @@ extension SlotMachine {
             let isListed = names.contains(state.stream.name)
             if side == primary, case .probing = state.suspicion {
                 askAgain(index, side, isListed: isListed, now)
-            } else if !isListed, now - state.acknowledged[side] >= SlotMachine.legLagNanos {
+            } else if !isListed, now - state.acknowledged[side] >= SlotMachine.listedNanos {
                 // Lost before anybody missed it.
                 askAgain(index, side, isListed: false, now)
             }

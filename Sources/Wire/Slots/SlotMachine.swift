@@ -28,6 +28,10 @@ public struct SlotMachine {
     public var wallOffset: Int64 = 0
 
     var links: [SlotLink] = [SlotLink(), SlotLink()]
+    /// What was not answered when a side's latest connection ended.
+    var ended: [(generation: UInt32, requests: [SlotRequest])] = [(0, []), (0, [])]
+    /// A request was refused, and it could not be told which: one at a time, until all are accepted.
+    var isCautious = false
     /// The side that delivers, or is to.
     var primary: Int?
     var generation: UInt32 = 0
@@ -145,9 +149,16 @@ public struct SlotMachine {
     }
 
     /// The exchange refused a request, or one that it does not name. Its state on this connection is unknown now.
+    /// An exchange may end the connection with the refusal, which then is told after the end.
     public mutating func refused(_ side: Int, generation: UInt32, id: Int64?, _ now: Int64) {
-        guard isCurrent(side, generation), links[side].phase == .open else { return }
-        if let id, let request = takeOutstanding(side, id) { noteRefusal(request) }
+        guard isCurrent(side, generation) else {
+            guard ended[side].generation == generation else { return }
+            noteRefusal(id, of: ended[side].requests)
+            ended[side].requests = []
+            return
+        }
+        guard links[side].phase == .open else { return }
+        noteRefusal(id, of: links[side].outstanding.map(\.request))
         lose(side, .request, now)
         tick(now)
     }
@@ -164,7 +175,13 @@ public struct SlotMachine {
     /// The exchange will end this connection soon.
     public mutating func serverShutdown(_ side: Int, generation: UInt32, _ now: Int64) {
         guard isCurrent(side, generation) else { return }
-        if side == primary { isShutdownAnnounced = true } else { lose(side, .serverShutdown, now) }
+        if side == primary {
+            isShutdownAnnounced = true
+            // Whatever an earlier handover waits for: there is no time.
+            handoverRetryAt = min(handoverRetryAt, now)
+        } else {
+            lose(side, .serverShutdown, now)
+        }
         tick(now)
     }
 
@@ -239,6 +256,9 @@ public struct SlotMachine {
     mutating func clear(_ side: Int) {
         var empty = SlotLink()
         empty.generation = links[side].generation
+        if links[side].phase == .open {
+            ended[side] = (links[side].generation, links[side].outstanding.map(\.request))
+        }
         links[side] = empty
         for index in streams.indices { streams[index].acknowledged[side] = 0 }
     }
