@@ -128,6 +128,20 @@ let package = Package(
                 "Telemetry", "Wire",
             ],
             exclude: ["wrong-configurations.txt"]),
+
+        // The slots under a virtual clock, against a virtual exchange: see Tests/Simulation/run.
+        .target(
+            name: "SlotSimulation", dependencies: ["ControlPlane", "ExchangeAdapter", "MarketData", "Wire"],
+            path: "Tests/Simulation/SlotSimulation"),
+        .executableTarget(
+            name: "slot-simulation",
+            dependencies: [
+                "SlotSimulation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/Simulation/slot-simulation"),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["SlotSimulation"],
+            path: "Tests/Simulation/SimulationTests"),
         .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer", "CKernel", "CTLS", "CZstd"]),
     ],
     swiftLanguageModes: [.v6]
