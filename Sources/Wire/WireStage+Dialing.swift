@@ -51,13 +51,15 @@ extension WireStage {
 
     /// The resolver's answer for one family.
     mutating func resolved(_ link: Int, _ answer: ResolverAnswer, now: Int64) {
-        let phase = connections[link].phase
-        guard phase == .resolving || phase == .connecting else { return }
+        let connection = connections + link
+        guard connection.pointee.phase == .resolving || connection.pointee.phase == .connecting else {
+            return
+        }
         if let problem = answer.problem {
-            connections[link].dialing.race.unresolved(answer.family, reason: problem, now: now)
+            connection.pointee.dialing.race.unresolved(answer.family, reason: problem, now: now)
         } else {
-            connections[link].dialing.race.avoid(hostsInUse(besides: link))
-            connections[link].dialing.race.resolved(answer.family, answer.addresses, now: now)
+            connection.pointee.dialing.race.avoid(hostsInUse(besides: link))
+            connection.pointee.dialing.race.resolved(answer.family, answer.addresses, now: now)
         }
         goOnRacing(link, now: now)
     }
@@ -155,15 +157,17 @@ extension WireStage {
     }
 
     private mutating func closeCandidate(_ link: Int, _ candidate: Int) {
-        guard let fd = connections[link].dialing.take(candidate) else { return }
+        let connection = connections + link
+        guard let fd = connection.pointee.dialing.take(candidate) else { return }
         reactor.remove(fd)
         ck_close(fd)
     }
 
     /// Closes whatever candidates are left; for the end of an attempt.
     mutating func cancelRace(_ link: Int) {
-        for candidate in connections[link].dialing.sockets.indices { closeCandidate(link, candidate) }
-        connections[link].dialing.forgetSockets()
+        let connection = connections + link
+        for candidate in connection.pointee.dialing.sockets.indices { closeCandidate(link, candidate) }
+        connection.pointee.dialing.forgetSockets()
     }
 
     private mutating func raceLost(_ link: Int) {
