@@ -152,3 +152,57 @@ def test_the_comparison_sees_what_is_lost_doubled_swapped_or_changed():
         delivery.check_lines({}, expected, 0, 100)
     with pytest.raises(AssertionError):
         delivery.check_lines({topic: whole, "market.depth.binance.A": [b"{}"]}, expected, 0, 100)
+
+
+def trade(number: int, trade_time: int = 1000) -> bytes:
+    return (
+        f'{{"e":"trade","E":{trade_time},"s":"A","t":{number},"p":"1","q":"1","T":{trade_time},"m":true,"M":true}}'
+    ).encode()
+
+
+def told(frames) -> tuple[list[int], list[tuple]]:
+    """Ids that must be published, and what must be said of those that are missing."""
+    expected = oracle.expect(frames)
+    events = expected.events["market.trade.binance.A"]
+    gaps = expected.gaps.get("market.gap.binance.A", [])
+    return (
+        [int(dict(event.after)["tradeId"]) for event in events],
+        [(gap.first_missing, gap.last_missing, gap.state, gap.causes) for gap in gaps],
+    )
+
+
+OPEN = ("sequence", "reconnect")
+
+
+def test_a_repeat_is_what_was_published_and_nothing_else():
+    assert told(map(trade, [5, 6, 5, 6, 7])) == ([5, 6, 7], [])
+    # Below the first id, and in a hole: late, and no repeat until it comes again.
+    assert told(map(trade, [5, 4, 9, 7, 7, 4])) == (
+        [5, 4, 9, 7], [(6, 8, "open", OPEN), (7, 7, "repaired", ("sequence",))])
+
+
+def test_a_new_count_is_told_by_its_time():
+    frames = [trade(500), trade(501), trade(3, 9000), trade(4, 9001), trade(3, 9000), trade(501), trade(502, 1000)]
+    assert told(frames) == ([500, 501, 3, 4, 502], [(0, 2, "open", ("restart",))])
+    # A millisecond newer is late, a second is a new count; a known id needs no margin.
+    assert told([trade(500), trade(499, 1001)]) == ([500, 499], [])
+    assert told([trade(500), trade(500, 1001)]) == ([500, 500], [(0, 499, "open", ("restart",))])
+
+
+def test_bars_and_prices_are_known_by_their_identity():
+    def kline(open_time, event_time, closed):
+        return (
+            f'{{"e":"kline","E":{event_time},"s":"A","k":{{"t":{open_time},"T":{open_time + 9},"s":"A","i":"1s",'
+            f'"f":1,"L":1,"o":"1","c":"1","h":"1","l":"1","v":"1","n":1,"x":{closed},"q":"1","V":"1","Q":"1"}}}}'
+        ).encode()
+
+    frames = [
+        kline(10, 20, "false"), kline(0, 20, "true"), kline(0, 20, "true"), kline(0, 20, "false"),
+        kline(10, 20, "false"),
+    ]
+    expected = oracle.expect(frames)
+    assert len(expected.events["market.kline.binance.A"]) == 3
+    assert expected.duplicates == 2
+    price = '{{"u":{},"s":"A","b":"1","B":"1","a":"1","A":"1"}}'
+    expected = oracle.expect([price.format(number).encode() for number in (5, 9, 7, 9, 5)])
+    assert len(expected.events["market.bookTicker.binance.A"]) == 3

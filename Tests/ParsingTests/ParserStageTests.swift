@@ -58,7 +58,10 @@ private final class ParserBench {
     var events: RingConsumer
     let eventRing: RingStorage
 
-    init(eventRingBytes: Int = 1 << 20) throws {
+    static let alone = [ParserLink(market: 0, shard: 0, member: 0, isPaired: false)]
+    static let trades = StreamPlan(name: "btcusdt@trade", kind: .trade, symbol: "BTCUSDT")
+
+    init(eventRingBytes: Int = 1 << 20, links: [ParserLink] = ParserBench.alone) throws {
         let instruments = InstrumentTable(exchanges: ["test"], capacity: 10)
         let instrument = try #require(instruments.intern("BTCUSDT", market: 0))
         let (frameProducer, frameConsumer, _) = try Ring.make(name: "frames", minimumCapacity: 1 << 20)
@@ -77,8 +80,7 @@ private final class ParserBench {
             frames: input,
             events: EventWriter(
                 producer: output, counters: counters, instrumentCapacity: 10, gapNotices: gapNotices),
-            decoders: [decoder], streams: [[]],
-            links: [ParserLink(market: 0, shard: 0, member: 0, isPaired: false)], instruments: instruments,
+            decoders: [decoder], streams: [[ParserBench.trades]], links: links, instruments: instruments,
             commands: commands, requests: requests, waker: waker)
     }
 
@@ -105,6 +107,16 @@ private final class ParserBench {
                 frameCount: texts.count,
                 tableOffset: table), as: FrameRunHeader.self)
         frames.commit(table + texts.count * 8)
+        frames.publish()
+    }
+
+    /// A connection is open, or has ended.
+    func put(_ kind: FrameRunKind, link: UInt32, generation: UInt32 = 1) throws {
+        let reserved = frames.reserve(FrameRunHeader.size)
+        try #require(reserved).storeBytes(
+            of: FrameRunHeader(connection: link, generation: generation, receivedTime: 77, kind: kind),
+            as: FrameRunHeader.self)
+        frames.commit(FrameRunHeader.size)
         frames.publish()
     }
 
@@ -190,5 +202,79 @@ private final class ParserBench {
         seen += bench.take()
         #expect(seen == ids.map { "trade \($0)" })
         #expect(bench.counters.counts(.trade, market: 0).received == 500)
+    }
+
+    /// What one leg jumped over comes on the other; what neither brings is said when the second one closes.
+    @Test func twoLegsMakeOneSequence() throws {
+        let links = [0, 1, 2, 3].map { ParserLink(market: 0, shard: 0, member: $0, isPaired: true) }
+        let bench = try ParserBench(links: links)
+        try bench.put(.opened, link: 0)
+        try bench.put(.opened, link: 2)
+        try bench.put(["1", "2", "4", "5", "8"], link: 0)
+        while bench.stage.doWork() > 0 {}
+        #expect(bench.take() == ["trade 1", "trade 2"])
+        let limit = bench.stage.parkLimit()
+        #expect(limit <= 250_000_000)
+        #expect(bench.counters.waiting == 3)
+        try bench.put(["2", "3", "4"], link: 2)
+        while bench.stage.doWork() > 0 {}
+        #expect(bench.take() == ["trade 3", "trade 4", "trade 5"])
+        try bench.put(.closed, link: 2)
+        while bench.stage.doWork() > 0 {}
+        #expect(bench.take() == ["gap 6-7 sequence", "trade 8"])
+        #expect(bench.counters.counts(.trade, market: 0).duplicates == 2)
+    }
+
+    /// Nothing more comes, and yet what waits goes on in time.
+    @Test func whatWaitsGoesOnWhileNothingComes() throws {
+        let links = [0, 1].map { ParserLink(market: 0, shard: 0, member: $0, isPaired: false) }
+        let bench = try ParserBench(links: links)
+        try bench.put(.opened, link: 1)
+        try bench.put(["1", "3"], link: 0)
+        while bench.stage.doWork() > 0 {}
+        #expect(bench.take() == ["trade 1"])
+        var seen: [String] = []
+        for _ in 0..<100 where seen.isEmpty {
+            bench.stage.park(nanos: max(1, bench.stage.parkLimit()))
+            _ = bench.stage.doWork()
+            seen = bench.take()
+        }
+        #expect(seen == ["gap 2-2 sequence", "trade 3"])
+    }
+
+    /// After the end of a subscription, its next trade is a beginning; of one that goes on, it is not.
+    @Test func aStreamThatEndsIsForgotten() throws {
+        let bench = try ParserBench()
+        try bench.put(["1"])
+        _ = bench.stage.doWork()
+        bench.requests.send(.streams(market: 0, [ParserBench.trades]))
+        let hasInput = bench.stage.hasInput()
+        #expect(hasInput)
+        try bench.put(["3"])
+        _ = bench.stage.doWork()
+        #expect(bench.take() == ["trade 1", "trade 3", "gap 2-2 sequence"])
+        bench.requests.send(.streams(market: 0, []))
+        _ = bench.stage.doWork()
+        bench.requests.send(.streams(market: 0, [ParserBench.trades]))
+        try bench.put(["900", "901"])
+        _ = bench.stage.doWork()
+        #expect(bench.take() == ["trade 900", "trade 901"])
+    }
+
+    @Test func linksOfPlans() throws {
+        let endpoint = try Endpoint("ws://a:1")
+        func plan(_ slot: Int, market: Int, shard: Int, leg: Int) -> ConnectionPlan {
+            ConnectionPlan(
+                slot: slot, shard: shard, leg: leg, market: market, endpoint: endpoint, target: "/stream")
+        }
+        let table = ParserLink.table(
+            of: [
+                plan(2, market: 1, shard: 1, leg: 0), plan(0, market: 0, shard: 0, leg: 0),
+                plan(1, market: 0, shard: 0, leg: 1),
+            ], sides: 2)
+        #expect(table.map(\.member) == [0, 1, 2, 3, 0, 1])
+        #expect(table.map(\.shard) == [0, 0, 0, 0, 1, 1])
+        #expect(table.map(\.market) == [0, 0, 0, 0, 1, 1])
+        #expect(table.map(\.isPaired) == [true, true, true, true, false, false])
     }
 }
