@@ -24,12 +24,15 @@ enum Autobahn {
         return nil
     }()
 
-    /// On a thread of its own: what is started from the concurrency runtime's threads inherits their blocked signals,
-    /// and the script could not end its server.
+    /// On a thread of its own: what is started from one of the concurrency runtime's inherits their blocked signals, and
+    /// the script could not end its server.
     static func run(_ arguments: [String]) throws -> (code: Int32, output: String) {
         let result = Mutex<Result<(code: Int32, output: String), any Error>?>(nil)
         let done = DispatchSemaphore(value: 0)
         Thread.detachNewThread {
+            var none = sigset_t()
+            sigemptyset(&none)
+            pthread_sigmask(SIG_SETMASK, &none, nil)
             let outcome = Result { try blockingRun(arguments) }
             result.withLock { $0 = outcome }
             done.signal()
@@ -77,8 +80,11 @@ enum Autobahn {
 ///     autobahn.sh run 9001 OUTDIR '*' '' -- websocket-conformance --jobs 4 --backend epoll
 @Suite(.serialized, .enabled(if: Autobahn.obstacle == nil, "\(Autobahn.obstacle ?? "")"))
 struct AutobahnTests {
-    private static let cases =
-        "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*,9.1.*,9.2.*,9.3.1,9.3.5,9.4.1,9.5.3,9.6.3,9.7.1,9.8.1,12.1.1,13.4.8,13.7.8"
+    /// Small messages: many cases at a time.
+    private static let small = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*"
+    /// Large and compressed ones: one at a time. The server gives a close a second and a case a minute of its own time,
+    /// which run out on a busy machine where it has several of these in hand.
+    private static let large = "9.1.*,9.2.*,9.3.1,9.3.5,9.4.1,9.5.3,9.6.3,9.7.1,9.8.1,12.1.1,13.4.8,13.7.8"
     /// Their outcome is not a matter of right and wrong.
     private static let informational = ["7.1.6", "7.13.1", "7.13.2"]
 
@@ -90,17 +96,21 @@ struct AutobahnTests {
     }
 
     @Test(arguments: backends) func everyQuickCaseIsPassed(backend: ReactorBackend) throws {
+        try check(AutobahnTests.small, count: 247, jobs: 8, backend)
+        try check(AutobahnTests.large, count: 22, jobs: 1, backend)
+    }
+
+    private func check(_ cases: String, count: Int, jobs: Int, _ backend: ReactorBackend) throws {
         let directory = FileManager.default.temporaryDirectory.appending(path: "autobahn-\(UUID())")
         defer { try? FileManager.default.removeItem(at: directory) }
         let (code, output) = try Autobahn.run([
-            "run", "\(try Autobahn.freePort())", directory.path, AutobahnTests.cases, "", "--",
-            Autobahn.client,
-            "--jobs", "8", "--backend", backend.rawValue, "--agent", "wire",
+            "run", "\(try Autobahn.freePort())", directory.path, cases, "", "--", Autobahn.client,
+            "--jobs", "\(jobs)", "--backend", backend.rawValue, "--agent", "wire",
         ])
         #expect(code == 0, "\(output)")
         let index = try Data(contentsOf: directory.appending(path: "index.json"))
         let verdicts = try JSONDecoder().decode([String: [String: Verdict]].self, from: index)["wire"] ?? [:]
-        #expect(verdicts.count > 260)
+        #expect(verdicts.count == count)
         for (name, verdict) in verdicts where verdict.behavior != "OK" || verdict.behaviorClose != "OK" {
             let mayDiffer = AutobahnTests.informational.contains(name) && verdict.behavior == "INFORMATIONAL"
             #expect(mayDiffer, "case \(name): \(verdict.behavior), close \(verdict.behaviorClose)")
