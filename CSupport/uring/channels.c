@@ -69,7 +69,8 @@ static channel *find(const cu_ring *ring, int fd) {
 
 int cu_add(cu_ring *ring, int fd, uint32_t events, uint64_t token) {
     if (fd < 0) return -EBADF;
-    if (find(ring, fd)) return -EEXIST;
+    // One of that number was closed without being removed, as epoll lets one do.
+    if (find(ring, fd)) cu_remove(ring, fd);
     if (ensure((void **)&ring->by_descriptor, &ring->descriptor_capacity, (uint32_t)fd, sizeof(uint32_t)) < 0)
         return -ENOMEM;
     channel *c = new_channel(ring);

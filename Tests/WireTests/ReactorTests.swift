@@ -183,6 +183,27 @@ import Testing
         }
     }
 
+    /// Against the rule, but harmless: the next socket of that number is not taken for the old one.
+    @Test func aSocketThatWasClosedWithoutBeingRemovedLeavesNothing() throws {
+        let bench = try ReactorBench()
+        for turn in 0..<50 as Range<UInt8> {
+            let (old, new) = (UInt64(turn) << 32 | 1, UInt64(turn) << 32 | 2)
+            let first = try SocketPair()
+            bench.reactor.add(first.near, CK_READ, token: old)
+            if turn % 2 == 0 { _ = bench.wait() }
+            first.send([200, 200])
+            ck_close(first.near)
+            let second = try SocketPair()
+            let fd = dup2(second.near, first.near)
+            #expect(bench.reactor.add(fd, CK_READ, token: new) == 0)
+            second.send([turn])
+            try bench.wait(for: new)
+            #expect(bench.receive(fd).bytes == [turn])
+            bench.close(fd)
+            ck_close(second.near)
+        }
+    }
+
     /// A removed socket is really closed: its peer sees the end.
     @Test func removingLetsTheSocketGo() throws {
         let bench = try ReactorBench()
