@@ -36,6 +36,7 @@ private func makeRun(_ frames: [String]) -> UnsafeMutableRawBufferPointer {
 
 /// One kind of frame, and what the last of them must read as.
 private struct Sample {
+    var market = "spot"
     var name: String
     var subscription: Subscription
     var frame: @Sendable (Int) -> String
@@ -79,6 +80,32 @@ private let samples = [
                 + #""O":1592507327001,"C":1592593727001,"F":343178738,"L":\#(343_729_077 + $0),"n":550340}}"#
         },
         probe: { $0.load(as: Ticker.self).lastTradeID.description }, expected: "343730076"),
+    Sample(
+        market: "usdm", name: "futures trade",
+        subscription: Subscription(kind: .trade, symbols: .some(["BTCUSDT"])),
+        frame: {
+            #"{"stream":"btcusdt@trade","data":{"e":"trade","E":1790370834849,"T":1790370834848,"s":"BTCUSDT","#
+                + #""t":\#(8_121_136_411 + $0),"p":"\#(83_000 + $0).00","q":"0.001","X":"MARKET","m":true,"st":1}}"#
+        },
+        probe: { $0.load(as: Trade.self).price.description }, expected: "83999.00"),
+    Sample(
+        market: "usdm", name: "futures bookTicker",
+        subscription: Subscription(kind: .bookTicker, symbols: .some(["BTCUSDT"])),
+        frame: {
+            #"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":\#(11_757_092_630_476 + $0),"s":"BTCUSDT","#
+                + #""ps":"BTCUSDT","b":"83091.60","B":"\#(1 + $0).215","a":"83091.70","A":"3.763","T":1791382994657,"#
+                + #""E":1791382994658,"st":1}}"#
+        },
+        probe: { $0.load(as: BookTicker.self).bidQuantity.description }, expected: "1000.215"),
+    Sample(
+        market: "usdm", name: "futures markPrice",
+        subscription: Subscription(kind: .markPrice, symbols: .some(["BTCUSDT"])),
+        frame: {
+            #"{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":\#(1_791_382_993_000 + $0),"#
+                + #""s":"BTCUSDT","p":"83084.30000000","ap":"83084.30000000","P":"\#(83_000 + $0).15881449","#
+                + #""i":"83123.65891304","r":"0.00000078","T":1791388800000,"st":1}}"#
+        },
+        probe: { $0.load(as: MarkPrice.self).settlementPrice.description }, expected: "83999.15881449"),
 ]
 
 /// Decodes the sample's frames again and again; the first time its answers are checked.
@@ -87,7 +114,9 @@ private func register(_ sample: Sample) {
         let run = makeRun((0..<framesPerRun).map(sample.frame))
         defer { run.deallocate() }
         let instruments = InstrumentTable(exchanges: ["binance"], capacity: 1_024)
-        guard let adapter = BinanceAdapter(market: "spot") else { preconditionFailure("no spot market") }
+        guard let adapter = BinanceAdapter(market: sample.market) else {
+            preconditionFailure("no market \(sample.market)")
+        }
         var warnings: [String] = []
         let streams = try adapter.streams(for: [sample.subscription], warnings: &warnings)
         let decoder = adapter.makeDecoder(market: 0, instruments: instruments, streams: streams)
