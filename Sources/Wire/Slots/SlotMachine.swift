@@ -62,6 +62,8 @@ public struct SlotMachine {
         var nextCheck: Int64
     }
 
+    /// A leg that fell back on another host tries its own again after this to twice this, ns.
+    static let returnNanos: Int64 = 300_000_000_000
     /// A connection that lasted so long ends a series of failures, ns.
     static let stableNanos: Int64 = 5_000_000_000
 
@@ -114,6 +116,12 @@ public struct SlotMachine {
         links[side].toSubscribe = streamsToAskFor()
         links[side].retireAt = RolloverClock(limits: limits).retireTime(
             openedAt: now, wallOffset: wallOffset, random: &random)
+        if hasOtherLeg, links[side].endpoint != 0 {
+            // It fell back on the other leg's host, whose failure would now take both.
+            let able = max(now, endpointBlockedUntil[0])
+            let time = able + SlotMachine.returnNanos + random.next(below: SlotMachine.returnNanos)
+            links[side].retireAt = min(links[side].retireAt, time)
+        }
         for index in streams.indices { streams[index].acknowledged[side] = 0 }
         noteLive(side, now)
         tick(now)
