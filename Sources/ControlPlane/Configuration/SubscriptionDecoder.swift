@@ -61,13 +61,14 @@ struct SubscriptionDecoder {
             return nil
         }
         var symbols: [String] = []
+        var known: Set<String> = []
         for (index, node) in nodes.enumerated() {
             guard let scalar = reader.scalar(node, path: "\(path)[\(index)]") else { continue }
             if scalar.text.isEmpty
                 || scalar.text.utf8.contains(where: { $0 <= 0x20 || $0 == 0x22 || $0 == 0x5C || $0 == 0x7F })
             {
                 reader.report(at: scalar.mark, scalar.path, "\(scalar.shown) is no symbol; \(remedy)")
-            } else if symbols.contains(scalar.text) {
+            } else if !known.insert(scalar.text).inserted {
                 reader.report(at: scalar.mark, scalar.path, "\(scalar.shown) is named twice; name each once")
             }
             symbols.append(scalar.text)

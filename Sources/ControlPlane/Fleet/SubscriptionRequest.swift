@@ -8,7 +8,6 @@ struct SubscriptionRequest {
     /// One subscription.
     struct Entry: Sendable {
         var market: Int
-        var subscription: Subscription
         /// The streams that the adapter makes of it.
         var streams: [StreamPlan]
     }
@@ -72,7 +71,7 @@ struct SubscriptionRequest {
             var warnings: [String] = []
             do {
                 let streams = try adapters[market].streams(for: [subscription], warnings: &warnings)
-                entries.append(Entry(market: market, subscription: subscription, streams: streams))
+                entries.append(Entry(market: market, streams: streams))
             } catch {
                 reader.report(at: section.mark, path, error.description)
             }
