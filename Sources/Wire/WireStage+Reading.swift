@@ -7,6 +7,12 @@ extension WireStage {
     static var runBytes: Int { 65_536 }
     /// Frames that one run holds at most.
     static var sliceLimit: Int { 4_096 }
+    /// Bytes that a frame ring needs at least for messages of this size: for four of them, or for a compressed one and
+    /// what it becomes, besides a full run and its table.
+    public static func ringBytes(messageBytes: Int) -> Int {
+        max(4 * messageBytes, 2 * messageBytes + messageBytes >> 10 + 4 * runBytes)
+    }
+
     /// Runs that one connection may fill before others get their turn.
     static var runsPerTurn: Int { 8 }
 
@@ -95,7 +101,8 @@ extension WireStage {
         if runTime != 0 { connection.pointee.lastBytesTime = ck_monotonic_nanos() }
         guard isReadable(slot) else { return false }
         finish(slot, run, data, filled, time: runTime)
-        return true
+        // Nothing was taken where the ring has no room for what a message might be inflated to.
+        return run.count > 0 || !connection.pointee.hasWholeFrames
     }
 
     private func isReadable(_ slot: Int) -> Bool {

@@ -36,7 +36,7 @@ public struct WireStage: ~Copyable, Stage {
     /// - Parameters:
     ///   - plans: the slots; `plan.slot` is its position.
     ///   - contexts: TLS settings by `plan.tls`.
-    ///   - frames: must hold at least four messages of the largest size.
+    ///   - frames: of ``ringBytes(messageBytes:)`` at least.
     ///   - backend: what it waits with; called on the thread that the stage runs on.
     ///   - activity: of the lane's streams, written by its parser.
     ///   - budgets: connection attempts by market, shared by all lanes.

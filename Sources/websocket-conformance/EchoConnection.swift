@@ -36,7 +36,8 @@ final class EchoConnection {
         plan.ending = .settled
         plan.opensOnce = true
         let (producer, consumer, _) = try Ring.make(
-            name: "frames", minimumCapacity: 4 * ConnectionSettings.messageBytes)
+            name: "frames",
+            minimumCapacity: WireStage.ringBytes(messageBytes: ConnectionSettings.messageBytes))
         let waker = try Waker()
         // A record's messages at most: the next one is taken only when all answers are on their way.
         commands = CommandQueue(capacity: 8_192, waker: waker)

@@ -63,13 +63,13 @@ extension MessageDeflate {
         #expect(deflate.inflated([0xF2, 0x00, 0x11, 0x00, 0x00]).outcome == .corrupt)
     }
 
-    /// A megabyte of zeros in a kilobyte: it ends where the room does.
+    /// A megabyte of zeros in a few kilobytes: it ends where the room does.
     @Test func aBombEndsAtTheLimit() throws {
         var deflate = try make()
         guard let bomb = deflate.deflate([UInt8](repeating: 0, count: 1 << 20)) else {
             throw TestFailure(description: "not deflated")
         }
-        #expect(bomb.count < 2_000)
+        #expect(bomb.count < 5_000)
         #expect(try make().inflated(bomb, room: 1 << 20).outcome == .bytes(1 << 20))
         for room in [0, 1, 1_000, 65_536, (1 << 20) - 1] {
             #expect(try make().inflated(bomb, room: room).outcome == .tooLarge)

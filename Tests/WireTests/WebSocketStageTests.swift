@@ -75,7 +75,9 @@ import Testing
 
     /// Nobody empties the ring: nothing is inflated that it has no room for, and nothing is lost.
     @Test func aFullRingHoldsInflatingUp() throws {
-        let (bench, server) = try compressing(ringBytes: 1 << 19) { $0.limits.messageBytes = 1 << 16 }
+        let (bench, server) = try compressing(ringBytes: WireStage.ringBytes(messageBytes: 1 << 16)) {
+            $0.limits.messageBytes = 1 << 16
+        }
         bench.consumes = false
         let messages = (0..<200).map { [UInt8](repeating: UInt8($0 & 0x7F), count: 60_000) }
         for message in messages { bench.server.outgoing += frame(2, server.deflated(message), rsv: 4) }

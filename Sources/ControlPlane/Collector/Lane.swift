@@ -49,7 +49,8 @@ struct Lane {
         let parser = threads.parse[index]
         (frameProducer, frameConsumer, frameRing) = try Ring.make(
             name: "frames-\(index)",
-            minimumCapacity: max(configuration.collector.frameRingBytes, 4 * largest),
+            minimumCapacity: max(
+                configuration.collector.frameRingBytes, WireStage.ringBytes(messageBytes: largest)),
             waker: parser.name == threads.wire[index].name ? nil : parser.waker)
         (eventProducer, eventConsumer, eventRing) = try Ring.make(
             name: "events-\(index)",

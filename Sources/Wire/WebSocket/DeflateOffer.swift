@@ -8,8 +8,8 @@ public struct DeflateOffer: Sendable, Equatable {
     public var serverWindowBits: Int?
     /// `client_max_window_bits`: the server may tell us ours.
     public var clientWindowIsOpen = true
-    /// zlib's level for what we send, 1 to 9.
-    public var level: Int32 = 6
+    /// zlib's level for messages of ours, 1 (fastest) to 9.
+    public var level: Int32 = 1
 
     /// An offer that leaves every choice to the server.
     public init() {}
@@ -37,8 +37,8 @@ struct DeflateAgreement: Equatable {
     var serverWindowBits = 15
     /// Largest window of ours.
     var clientWindowBits = 15
-    /// zlib's level for what we send.
-    var level: Int32 = 6
+    /// zlib's level for messages of ours.
+    var level: Int32 = 1
 
     /// Why an answer is no agreement.
     struct Refusal: Error, Equatable { let reason: String }
