@@ -165,6 +165,11 @@ class Truth:
                 elif text == b"! gone":
                     self.gone[int(connection)] = int(when)
 
+    def pause(self) -> float:
+        """The longest time in which no trade was sent to anybody, ms."""
+        times = sorted(time for times in self.times.values() for time in times)
+        return max((later - earlier for earlier, later in zip(times, times[1:])), default=0) / 1e6
+
     def first_after(self, symbols, when: int, accepts) -> tuple[int, int, str, int] | None:
         """The first trade of the symbols sent after `when` on a connection that is accepted:
         (send time, connection, symbol, id)."""
