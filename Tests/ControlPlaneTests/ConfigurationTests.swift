@@ -219,6 +219,7 @@ import Wire
                 endpoint: [ "wss://${HOST}:${PORT:-9443}/prefix/", wss://other.example ]
                 tls: { certificateAuthority: ca.pem, verify: true }
                 legs: 2
+                deflate: true
                 maxMessageBytes: 512KiB
                 rollover: { after: 20h, window: 10m, at: "23:30-01:00" }
                 watchdog: { silence: 2m, probe: 1m, answer: 2s, streamSilence: 20m, streamFloor: 30s }
@@ -261,6 +262,7 @@ import Wire
         #expect(exchange.exchange == "fake-futures")
         #expect(exchange.endpoints.map(\.description) == ["wss://h:9443/prefix", "wss://other.example:443"])
         #expect(exchange.legs == 2)
+        #expect(exchange.deflate)
         var limits = ConnectionLimits()
         limits.messageBytes = 512 << 10
         limits.attemptsPerWindow = 100
