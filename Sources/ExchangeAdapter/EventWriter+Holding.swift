@@ -142,7 +142,6 @@ extension EventWriter {
             state.pointee.expected = entry.id + 1
             state.pointee.newest = max(state.pointee.newest, entry.time)
             state.pointee.connection = entry.connection
-            state.pointee.received = received
             pop(history)
             if history.pointee.head != 0 { history.pointee.deadline = oldest(history) + HeldEvents.patience }
         }

@@ -35,8 +35,10 @@ extension EventWriter {
         state.pointee.expected = id + 1
         state.pointee.newest = max(state.pointee.newest, time)
         state.pointee.connection = source.connection
-        state.pointee.received = source.receivedTime
-        if source.isPaired { countWon() }
+        if source.isPaired {
+            countWon()
+            probeLead(sequences.progress(index), id)
+        }
         commit(kind, size)
     }
 
@@ -99,11 +101,7 @@ extension EventWriter {
             return commit(kind, size)
         }
         if isKnown {
-            counters.duplicate(kind, market: source.market)
-            if source.isPaired, id == state.pointee.expected - 1 {
-                countLead(over: state.pointee.connection, received: state.pointee.received)
-            }
-            return
+            return counters.duplicate(kind, market: source.market)
         }
         let late = history.pointee.stretches.insert(late: id, expected: state.pointee.expected)
         if source.isPaired { countWon() }
@@ -151,7 +149,10 @@ extension EventWriter {
         let member = source.member
         let isFollowing =
             progress.generations[member] == source.generation && progress.next[member] != 0
-        if source.isPaired { countLost(progress, id, isFollowing: isFollowing) }
+        if source.isPaired {
+            countLost(progress, id, isFollowing: isFollowing)
+            measureLead(progress, id)
+        }
         if !isFollowing || id >= progress.next[member] { progress.next[member] = id + 1 }
         progress.generations[member] = source.generation
         return isFollowing
@@ -201,11 +202,33 @@ extension EventWriter {
 
     @usableFromInline mutating func countWon() { legs.countWon(leg: source.leg, market: source.market) }
 
-    /// The latest event has come a second time: by how much its first one led, where another leg brought that.
+    // Leads are measured with one id of a sequence at a time: to measure only the latest one would leave out all that are
+    // longer than the time between two trades.
+
+    /// An id has come first on the leg at hand: by how much is told when it comes on the other.
+    private func probeLead(_ progress: MemberProgress, _ id: Int64) {
+        guard progress.probe[0] == 0 else { return }
+        progress.probe[0] = id + 1
+        progress.probeReceived[0] = source.receivedTime
+        progress.probeConnection[0] = source.connection
+    }
+
+    private mutating func measureLead(_ progress: MemberProgress, _ id: Int64) {
+        let probe = progress.probe[0]
+        guard probe != 0, id + 1 >= probe,
+            RunSource.leg(ofConnection: progress.probeConnection[0]) != source.leg
+        else { return }
+        if id + 1 == probe {
+            countLead(over: progress.probeConnection[0], received: progress.probeReceived[0])
+        }
+        progress.probe[0] = 0
+    }
+
+    /// What another leg brought has come on the one at hand.
     mutating func countLead(over connection: UInt64, received: Int64) {
-        let winner = RunSource.leg(ofConnection: connection)
-        guard winner != source.leg else { return }
-        legs.recordLead(source.receivedTime - received, leg: winner, market: source.market)
+        legs.recordLead(
+            source.receivedTime - received, leg: RunSource.leg(ofConnection: connection),
+            market: source.market)
     }
 
     // MARK: Gaps

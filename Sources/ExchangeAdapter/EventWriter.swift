@@ -176,8 +176,7 @@ import Wire
             row: row, instrument: header.pointee.instrument, first: first, second: second, words: words,
             capacity: capacity, source: source)
         guard finding == .new else {
-            countRepeat(
-                kind, row: row, instrument: header.pointee.instrument, isLatest: finding == .knownLatest)
+            countRepeat(kind, row: row, instrument: header.pointee.instrument, first: first)
             return false
         }
         if source.isPaired { countWon() }
@@ -188,12 +187,12 @@ import Wire
     @inlinable static func word(_ decimal: Decimal) -> Int64 { Int64(bitPattern: decimal.low ^ decimal.high) }
 
     @usableFromInline @inline(never)
-    mutating func countRepeat(_ kind: EventKind, row: Int, instrument: UInt32, isLatest: Bool) {
+    mutating func countRepeat(_ kind: EventKind, row: Int, instrument: UInt32, first: Int64) {
         counters.duplicate(kind, market: source.market)
-        guard source.isPaired, isLatest,
-            let latest = recent.latest(row: row, instrument: instrument)
+        guard source.isPaired,
+            let lead = recent.lead(row: row, instrument: instrument, first: first, leg: source.leg)
         else { return }
-        countLead(over: latest.connection, received: latest.received)
+        countLead(over: lead.connection, received: lead.received)
     }
 
     /// A frame that could not be read. `kind`: what it was taken for, nil where unknown. `instrument`: any of the

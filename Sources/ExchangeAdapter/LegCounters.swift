@@ -23,8 +23,8 @@ public final class LegCounters: Sendable {
     /// Ids of trades and aggregate trades that this leg did not bring although it was open before and after, its own
     /// reconnects included. What the other leg brought instead is lost to the leg, not to the user.
     public func lost(leg: Int, market: Int) -> Int { block.value((market * 2 + leg) * 2 + 1) }
-    /// By how much this leg came first, where it did and the other one brought the same event before any newer one;
-    /// ns between the two receive times.
+    /// By how much this leg came first, where it did and the other one brought the same event too: ns between the two
+    /// receive times. Of each instrument and type one event at a time is measured.
     public func lead(leg: Int, market: Int) -> LatencySnapshot { leads[market * 2 + leg].snapshot() }
 
     func countWon(leg: Int, market: Int) { block.add(1, to: (market &* 2 &+ leg) &* 2) }

@@ -17,14 +17,14 @@ import MarketData
     @usableFromInline enum Finding {
         case new
         case known
-        /// Known, and no newer one came since.
-        case knownLatest
     }
 
     @frozen @usableFromInline struct Header: BitwiseCopyable {
         /// The highest first word in the block.
         @usableFromInline var highest: Int64
-        /// Of the latest entry.
+        /// The first word of an entry of which is known when it came and on which connection, to tell by how much that
+        /// one leads; `Int64.min`: none.
+        @usableFromInline var probe: Int64
         @usableFromInline var received: Int64
         @usableFromInline var connection: UInt64
         /// Where the next entry goes.
@@ -82,12 +82,9 @@ import MarketData
         let block = cell.pointee ?? make(cell, words: words, capacity: capacity)
         let header = block.assumingMemoryBound(to: Header.self)
         if first <= header.pointee.highest {
-            let place = search(
+            let isKnown = search(
                 block, first: first, second: second, words: words, capacity: capacity, member: source.member)
-            if place >= 0 {
-                let latest = (Int(header.pointee.next) &+ capacity &- 1) & (capacity &- 1)
-                return place == latest ? .knownLatest : .known
-            }
+            if isKnown { return .known }
         } else {
             header.pointee.highest = first
         }
@@ -96,8 +93,11 @@ import MarketData
             + Int(header.pointee.next) &* words
         entry[0] = first
         if words == 2 { entry[1] = second }
-        header.pointee.received = source.receivedTime
-        header.pointee.connection = source.connection
+        if header.pointee.probe == .min {
+            header.pointee.probe = first
+            header.pointee.received = source.receivedTime
+            header.pointee.connection = source.connection
+        }
         header.pointee.next = (header.pointee.next &+ 1) & UInt32(truncatingIfNeeded: capacity &- 1)
         if Int(header.pointee.count) < capacity {
             header.pointee.count &+= 1
@@ -107,11 +107,17 @@ import MarketData
         return .new
     }
 
-    /// Who brought the latest identity, and when.
-    func latest(row: Int, instrument: UInt32) -> (received: Int64, connection: UInt64)? {
+    /// A repeat has come: when its first one had, and on which connection, where that is known and it was another leg.
+    func lead(row: Int, instrument: UInt32, first: Int64, leg: Int) -> (received: Int64, connection: UInt64)?
+    {
         guard let block = blocks[row * instruments + Int(instrument)] else { return nil }
-        let header = block.assumingMemoryBound(to: Header.self).pointee
-        return (header.received, header.connection)
+        let header = block.assumingMemoryBound(to: Header.self)
+        let probe = header.pointee.probe
+        guard probe != .min, first >= probe, RunSource.leg(ofConnection: header.pointee.connection) != leg
+        else { return nil }
+        // The next one is measured; where this leg has skipped the one that was to be, that one is given up.
+        header.pointee.probe = .min
+        return first == probe ? (header.pointee.received, header.pointee.connection) : nil
     }
 
     /// Nothing of an instrument is remembered any longer.
@@ -121,7 +127,7 @@ import MarketData
     }
 
     private static var emptyHeader: Header {
-        Header(highest: .min, received: 0, connection: 0, next: 0, count: 0, cursors: SIMD4())
+        Header(highest: .min, probe: .min, received: 0, connection: 0, next: 0, count: 0, cursors: SIMD4())
     }
 
     @usableFromInline @inline(never)
@@ -136,11 +142,11 @@ import MarketData
         return block
     }
 
-    /// The place of an identity; -1 where it is not among those remembered.
+    /// Whether an identity is among those remembered.
     @usableFromInline @inline(never)
     func search(
         _ block: UnsafeMutableRawPointer, first: Int64, second: Int64, words: Int, capacity: Int, member: Int
-    ) -> Int {
+    ) -> Bool {
         let header = block.assumingMemoryBound(to: Header.self)
         let entries = (block + RecentEvents.headerBytes).assumingMemoryBound(to: Int64.self)
         let count = Int(header.pointee.count)
@@ -155,7 +161,7 @@ import MarketData
             place += 1
         }
         if found >= 0 { header.pointee.cursors[member] = UInt32((found + 1) & (capacity - 1)) }
-        return found
+        return found >= 0
     }
 
     /// Once a round: where the exchange counts anew, the old count's height is forgotten with its last entry.

@@ -7,15 +7,13 @@ import MarketData
     @usableFromInline var expected: Int64
     /// The latest time of a trade that was published in order, ns since the epoch.
     @usableFromInline var newest: Int64
-    /// When the id before `expected` was received, ns since the epoch. Kept only for shards with two legs.
-    @usableFromInline var received: Int64
-    /// The connection that brought it.
+    /// The connection that brought the id before `expected`.
     @usableFromInline var connection: UInt64
 }
 
 /// How far each member is with a sequence on its own. Kept only while several can bring it.
 struct MemberProgress {
-    static let bytes = 80
+    static let bytes = 112
     private let memory: UnsafeMutableRawPointer
 
     init(_ memory: UnsafeMutableRawPointer) { self.memory = memory }
@@ -29,6 +27,11 @@ struct MemberProgress {
     var owed: UnsafeMutablePointer<Int64> { (memory + 48).assumingMemoryBound(to: Int64.self) }
     /// By leg: what follows the highest id that it brought; 0: none.
     var legNext: UnsafeMutablePointer<Int64> { (memory + 64).assumingMemoryBound(to: Int64.self) }
+    /// An id of which is known when it came and on which connection, to tell by how much that one leads, plus 1; 0: none.
+    var probe: UnsafeMutablePointer<Int64> { (memory + 80).assumingMemoryBound(to: Int64.self) }
+    /// When it was received, ns since the epoch.
+    var probeReceived: UnsafeMutablePointer<Int64> { (memory + 88).assumingMemoryBound(to: Int64.self) }
+    var probeConnection: UnsafeMutablePointer<UInt64> { (memory + 96).assumingMemoryBound(to: UInt64.self) }
 
     func clear() { memory.initializeMemory(as: UInt8.self, repeating: 0, count: MemberProgress.bytes) }
 }
@@ -95,7 +98,7 @@ struct SequenceHistory: BitwiseCopyable {
     }
     /// As if nothing had come.
     func forget(_ index: Int) {
-        states[index] = SequenceState(expected: 0, newest: 0, received: 0, connection: 0)
+        states[index] = SequenceState(expected: 0, newest: 0, connection: 0)
         progress(index).clear()
         (historyMemory + index * MemoryLayout<SequenceHistory>.stride).initializeMemory(
             as: UInt8.self, repeating: 0, count: MemoryLayout<SequenceHistory>.stride)

@@ -114,10 +114,31 @@ import Testing
         #expect(bench.legs.won(leg: 1, market: 0) == 3)
         #expect(bench.legs.lost(leg: 0, market: 0) == 3)
         #expect(bench.legs.lost(leg: 1, market: 0) == 0)
-        // Of 1 by 5 ms, of 4 by nothing.
+        // Of 1 by 5 ms. 2 is measured next, which the first leg does not bring.
         let lead = bench.legs.lead(leg: 0, market: 0)
-        #expect(lead.count == 2)
+        #expect(lead.count == 1)
         #expect(lead.maximum == 5_000_000)
+    }
+
+    /// Leads that are longer than the time between two trades are measured too.
+    @Test func aLongLeadIsMeasured() throws {
+        let bench = try WriterBench(isPaired: true)
+        bench.open(0)
+        bench.open(2)
+        for step in Int64(0)..<100 {
+            bench.now += 1_000_000
+            bench.trade(step + 1, on: 0)
+            if step >= 20 { bench.trade(step - 19, on: 2) }
+        }
+        let lead = bench.legs.lead(leg: 0, market: 0)
+        #expect((3...5).contains(lead.count))
+        #expect(lead.sum == lead.count * 20_000_000)
+        #expect(bench.legs.lead(leg: 1, market: 0).count == 0)
+        // The other leg skips the one that is measured: another one is.
+        bench.trade(95, on: 2)
+        for id in Int64(101)...110 { bench.trade(id, on: 0) }
+        for id in Int64(101)...110 { bench.trade(id, on: 2) }
+        #expect(bench.legs.lead(leg: 0, market: 0).count > lead.count)
     }
 
     @Test func aHoleIsSaidWhenTheOtherIsPastIt() throws {
