@@ -131,7 +131,8 @@ let package = Package(
 
         // The slots under a virtual clock, against a virtual exchange: see Tests/Simulation/run.
         .target(
-            name: "SlotSimulation", dependencies: ["ControlPlane", "ExchangeAdapter", "MarketData", "Wire"],
+            name: "SlotSimulation",
+            dependencies: ["ControlPlane", "Parsing", "ExchangeAdapter", "MarketData", "Rings", "Wire"],
             path: "Tests/Simulation/SlotSimulation"),
         .executableTarget(
             name: "slot-simulation",

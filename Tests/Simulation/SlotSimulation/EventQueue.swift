@@ -31,6 +31,8 @@ struct SimulationEvent {
         case ended
         /// The client waited long enough for the answer to its close. `a`: link, `b`: generation.
         case closeExpired
+        /// Events that wait in a parser go on. `a`: lane.
+        case settle
         /// A trade happens. `a`: stream.
         case trade
         /// A fault befalls a market. `a`: market.

@@ -1,55 +1,45 @@
-/// What came of each trade of one stream, for as long as the stream is wanted. Follows ids as the parser thread does:
-/// what jumps over ids reports them missing, what was published already is dropped.
+/// What came of each trade of one stream, for as long as the stream is wanted.
 struct Ledger {
     private enum Mark {
         static let delivered: UInt8 = 1
         static let reported: UInt8 = 2
     }
 
-    /// The first id that came.
+    /// The id of the first mark.
     private var first: Int64 = 0
-    /// What follows the highest id that came; 0: none came.
-    private var expected: Int64 = 0
     private var marks: [UInt8] = []
 
     /// Something came.
-    var hasBegun: Bool { expected > 0 }
+    var hasBegun: Bool { !marks.isEmpty }
 
-    /// What an id came to.
-    enum Finding {
-        case delivered
-        case duplicate
-        case jumped(missing: Int64)
-        case publishedTwice
+    /// A trade came out. False where it did before.
+    mutating func deliver(_ id: Int64) -> Bool {
+        let place = place(of: id)
+        guard marks[place] & Mark.delivered == 0 else { return false }
+        marks[place] |= Mark.delivered
+        return true
     }
 
-    /// A payload came.
-    mutating func receive(_ id: Int64, dropsDuplicates: Bool, reportsGaps: Bool) -> Finding {
-        guard expected > 0 else {
+    /// Ids were reported missing.
+    mutating func report(_ first: Int64, _ last: Int64) {
+        guard first <= last else { return }
+        for id in first...last { marks[place(of: id)] |= Mark.reported }
+    }
+
+    private mutating func place(of id: Int64) -> Int {
+        if marks.isEmpty { first = id }
+        if id < first {
+            marks.insert(contentsOf: repeatElement(0, count: Int(first - id)), at: 0)
             first = id
-            expected = id + 1
-            marks.append(Mark.delivered)
-            return .delivered
         }
-        if id >= expected {
-            let missing = id - expected
-            for _ in 0..<missing { marks.append(reportsGaps ? Mark.reported : 0) }
-            marks.append(Mark.delivered)
-            expected = id + 1
-            return missing == 0 ? .delivered : .jumped(missing: missing)
-        }
-        // Before the first one nothing was promised.
-        guard id >= first else { return .duplicate }
-        let place = Int(id - first)
-        if marks[place] & Mark.delivered != 0 { return dropsDuplicates ? .duplicate : .publishedTwice }
-        marks[place] |= Mark.delivered
-        return .delivered
+        while id >= first + Int64(marks.count) { marks.append(0) }
+        return Int(id - first)
     }
 
     /// The first id up to `last` of which nothing is known; nil: none.
     func firstUnknown(upTo last: Int64) -> Int64? {
-        guard expected > 0 else { return last > 0 ? 1 : nil }
+        guard hasBegun else { return last > 0 ? last : nil }
         if let place = marks.firstIndex(of: 0) { return first + Int64(place) }
-        return expected <= last ? expected : nil
+        return first + Int64(marks.count) <= last ? first + Int64(marks.count) : nil
     }
 }

@@ -133,13 +133,14 @@ extension Simulation {
         )
     }
 
-    /// Ids before `id` are missing.
-    func checkGap(_ stream: Int, _ id: Int64, _ missing: Int64) {
-        let first = Simulation.start + streams[stream].time(of: id - missing)
-        guard streams[stream].excusedUntil < first else { return }
+    /// Ids are reported missing.
+    func checkGap(_ stream: Int, _ first: Int64, _ last: Int64) {
+        guard streams[stream].excusedUntil < Simulation.start + streams[stream].time(of: first) else {
+            return
+        }
         fail(
             .needlessGap,
-            "\(streams[stream].name) \(id - missing) … \(id - 1) did not come, and nothing was in the way")
+            "\(streams[stream].name) \(first) … \(last) did not come, and nothing was in the way")
     }
 
     /// Nothing has disappeared. `last`: up to this id something must be known; nil: up to the last that came.

@@ -105,6 +105,7 @@ extension Simulation {
         links[link].phase = .open
         links[link].connection = connection
         links[link].lastBytes = now
+        tellParser(link, isOpen: true)
         slots[link / LinkIndex.sides].machine.opened(link % LinkIndex.sides, generation: generation, now)
         if canary == .closesEarly, links[link ^ 1].phase == .open { close(link ^ 1) }
         perform(link / LinkIndex.sides)
@@ -170,8 +171,28 @@ extension Simulation {
                 queue.add(now + connections[connection].latency, .clientGone, connection)
             }
         }
+        forget(link)
+    }
+
+    /// The socket is closed.
+    private func forget(_ link: Int) {
+        let wasOpen = links[link].phase == .open || links[link].phase == .closing
         links[link].phase = .none
         links[link].connection = -1
+        if wasOpen { tellParser(link, isOpen: false) }
+    }
+
+    /// Where a generation begins and ends.
+    private func tellParser(_ link: Int, isOpen: Bool) {
+        let slot = slots[link / LinkIndex.sides]
+        let inLane = LinkIndex.link(slot: slot.plan.slot, side: link % LinkIndex.sides)
+        let generation = links[link].generation
+        if isOpen {
+            lanes[slot.lane].parser.opened(link: inLane, generation: generation)
+        } else {
+            lanes[slot.lane].parser.closed(link: inLane, generation: generation)
+            takeOutput(slot.lane)
+        }
     }
 
     /// The socket has ended.
@@ -183,8 +204,7 @@ extension Simulation {
 
     private func tellEnded(_ link: Int, _ cause: ConnectionEnd) {
         let generation = links[link].generation
-        links[link].phase = .none
-        links[link].connection = -1
+        forget(link)
         slots[link / LinkIndex.sides].machine.ended(
             link % LinkIndex.sides, generation: generation, cause, now)
         perform(link / LinkIndex.sides)
@@ -251,20 +271,43 @@ extension Simulation {
         let (stream, id) = (content >> 32, Int64(content & 0xFFFF_FFFF))
         // A lane's parser knows the streams of its lane.
         guard streams[stream].isWanted, streams[stream].lane == slot.lane else { return }
-        lanes[slot.lane].activity.record(
-            stream: streams[stream].id, member: LinkIndex.member(leg: slot.leg, link: link),
-            generation: connections[connection].generation, now: now)
-        switch ledgers[stream].receive(
-            id, dropsDuplicates: canary != .publishesTwice, reportsGaps: canary != .hidesGaps)
-        {
-        case .delivered: result.delivered += 1
-        case .duplicate: result.duplicates += 1
-        case .jumped(let missing):
-            result.delivered += 1
-            result.reported += Int(missing)
-            checkGap(stream, id, missing)
-        case .publishedTwice: fail(.twice, "\(streams[stream].name) \(id)")
+        payloads += 1
+        lanes[slot.lane].parser.trade(
+            stream: stream, laneID: streams[stream].id, trade: id,
+            tradeTime: Simulation.epoch + streams[stream].time(of: id),
+            link: LinkIndex.link(slot: slot.plan.slot, side: link % LinkIndex.sides),
+            generation: connections[connection].generation, wall: now + wallOffset, now: now)
+        if canary == .publishesTwice { deliver(stream, id) }
+        takeOutput(slot.lane)
+    }
+
+    /// Events that wait for others go on.
+    func settle(_ lane: Int) {
+        lanes[lane].settleAt = .max
+        lanes[lane].parser.settle(now: now)
+        takeOutput(lane)
+    }
+
+    /// What came out of a lane's parser.
+    func takeOutput(_ lane: Int) {
+        lanes[lane].parser.take { output in
+            switch output {
+            case .trade(let stream, let id): deliver(stream, id)
+            case .gap(let stream, let first, let last):
+                result.reported += Int(last - first + 1)
+                if canary != .hidesGaps { ledgers[stream].report(first, last) }
+                checkGap(stream, first, last)
+            }
         }
+        if let deadline = lanes[lane].parser.deadline, deadline < lanes[lane].settleAt {
+            lanes[lane].settleAt = max(deadline, now)
+            queue.add(lanes[lane].settleAt, .settle, lane)
+        }
+    }
+
+    private func deliver(_ stream: Int, _ id: Int64) {
+        result.delivered += 1
+        guard ledgers[stream].deliver(id) else { return fail(.twice, "\(streams[stream].name) \(id)") }
     }
 
     // MARK: Ending all

@@ -1,4 +1,6 @@
 import ControlPlane
+import ExchangeAdapter
+import Parsing
 import Wire
 
 /// What befalls the virtual exchange, and what its users change.
@@ -167,7 +169,11 @@ extension Simulation {
     private func want(_ stream: Int, _ isWanted: Bool) {
         streams[stream].isWanted = isWanted
         streams[stream].refusals = 0
-        if !isWanted { checkLedger(stream, upTo: nil) }
+        if !isWanted {
+            lanes[streams[stream].lane].parser.forget(stream: stream)
+            takeOutput(streams[stream].lane)
+            checkLedger(stream, upTo: nil)
+        }
         ledgers[stream] = Ledger()
         streams[stream].unownedSince = 0
         streams[stream].deadSince = 0
@@ -183,7 +189,10 @@ extension Simulation {
         }
         let difference = PlanDifference(from: plan, to: new)
         plan = new
-        for lane in plan.lanes.indices { adopt(lane) }
+        for lane in plan.lanes.indices {
+            adopt(lane)
+            lanes[lane].parser.setLinks(ParserLink.table(of: plan.lanes[lane].slots, sides: LinkIndex.sides))
+        }
         for slot in difference.newSlots { addSlot(slot.plan, lane: slot.lane) }
         for change in difference.slots {
             let slot = slotIndices[change.lane][change.slot]

@@ -1,6 +1,7 @@
 import ControlPlane
 import ExchangeAdapter
 import MarketData
+import Parsing
 import Wire
 
 /// A mistake that is made on purpose, which the simulation must find.
@@ -53,6 +54,8 @@ public enum Canary: String, Sendable, CaseIterable {
 public final class Simulation {
     /// When it begins, monotonic ns: 0 has a meaning of its own.
     static let start = Time.hour
+    /// The exchange's clock when it begins, ns since the epoch.
+    static let epoch = 1_795_305_600 * Time.second
 
     let seed: UInt64
     let canary: Canary?
@@ -80,6 +83,8 @@ public final class Simulation {
     var connections: [VirtualConnection] = []
     var attempts: [Attempt] = []
     var isEnding = false
+    /// Payloads that parsers took.
+    var payloads = 0
 
     /// A run of `days` days.
     public init(seed: UInt64, days: Int = 7, canary: Canary? = nil, isVerbose: Bool = false) throws {
@@ -87,7 +92,7 @@ public final class Simulation {
         self.canary = canary
         var random = SimulationRandom(seed: seed)
         scenario = Scenario(days: days, &random)
-        wallOffset = 1_795_305_600 * Time.second + random.pick(0...Time.day)
+        wallOffset = Simulation.epoch + random.pick(0...Time.day)
         trace = Trace(isVerbose: isVerbose)
         result = SimulationResult(seed: seed)
         result.length = scenario.length
@@ -96,8 +101,12 @@ public final class Simulation {
                 perWindow: $0.limits.attemptsPerWindow,
                 windowNanos: $0.limits.attemptWindowNanos + $0.limits.openNanos)
         }
-        lanes = (0..<scenario.laneCount).map { _ in
-            VirtualLane(activity: StreamActivity(capacity: 512), permits: HandoverPermits())
+        let marketCount = scenario.markets.count
+        lanes = try (0..<scenario.laneCount).map { _ in
+            let activity = StreamActivity(capacity: 512)
+            return VirtualLane(
+                activity: activity, permits: HandoverPermits(),
+                parser: try LaneParser(marketCount: marketCount, activity: activity))
         }
         slotIndices = Array(repeating: [], count: scenario.laneCount)
         self.random = random
@@ -111,6 +120,7 @@ public final class Simulation {
             scenario.markets.indices.map(plannerMarket), lanes: scenario.laneCount)
         for lane in plan.lanes.indices {
             adopt(lane)
+            lanes[lane].parser.setLinks(ParserLink.table(of: plan.lanes[lane].slots, sides: LinkIndex.sides))
             for slot in plan.lanes[lane].slots { addSlot(slot, lane: lane) }
         }
         for market in scenario.markets.indices where scenario.markets[market].faultNanos > 0 {
@@ -142,6 +152,7 @@ public final class Simulation {
         if result.failure == nil { checkEnd() }
         if result.failure == nil { stopAll() }
         result.slots = slots.count
+        result.duplicates = payloads - result.delivered
         result.connections = connections.count
         return result
     }
@@ -163,6 +174,7 @@ public final class Simulation {
         case .exchangeCut: cut(event.a, isForAge: event.b == 1)
         case .ended: ended(event.a)
         case .closeExpired: closeExpired(event.a, event.b)
+        case .settle: settle(event.a)
         case .trade: trade(event.a)
         case .fault: fault(event.a)
         case .heal: heal(event.a)

@@ -146,4 +146,7 @@ struct VirtualSlot {
 struct VirtualLane {
     let activity: StreamActivity
     let permits: HandoverPermits
+    let parser: LaneParser
+    /// When the parser will be woken for events that wait.
+    var settleAt = Int64.max
 }
