@@ -29,7 +29,11 @@ extension SlotMachine {
         where !streams[index].isRefused && streams[index].acknowledged[primary] > 0 {
             next = min(next, watchStream(index, primary, now))
         }
-        nextWatch = next == Int64.max ? next : max(next, now + SlotMachine.leastWatchNanos)
+        // No later than that, because a stream may have become a busy one since: what it may be silent for is then less.
+        nextWatch =
+            next == Int64.max
+            ? next
+            : max(min(next, now + limits.streamSilenceFloorNanos), now + SlotMachine.leastWatchNanos)
     }
 
     /// Returns when the stream is to be looked at next.
