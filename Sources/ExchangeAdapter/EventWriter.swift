@@ -111,28 +111,11 @@ import Wire
                 isNew(
                     kind, event, first: event.assumingMemoryBound(to: BookTicker.self).pointee.updateID,
                     second: 0, words: 1, capacity: RecentEvents.narrowCapacity)
-            case .kline:
-                isNew(
-                    kind, event, at: event.assumingMemoryBound(to: Kline.self).pointee.header.eventTime,
-                    and: event.assumingMemoryBound(to: Kline.self).pointee.openTime &<< 1
-                        | (event.assumingMemoryBound(to: Kline.self).pointee.isClosed ? 1 : 0))
-            case .ticker:
-                isNew(
-                    kind, event, at: event.assumingMemoryBound(to: Ticker.self).pointee.header.eventTime,
-                    and: EventWriter.word(event.assumingMemoryBound(to: Ticker.self).pointee.quoteVolume))
-            case .miniTicker:
-                isNew(
-                    kind, event, at: event.assumingMemoryBound(to: MiniTicker.self).pointee.header.eventTime,
-                    and: EventWriter.word(event.assumingMemoryBound(to: MiniTicker.self).pointee.quoteVolume))
-            case .averagePrice:
-                isNew(
-                    kind, event,
-                    at: event.assumingMemoryBound(to: AveragePrice.self).pointee.header.eventTime,
-                    and: EventWriter.word(event.assumingMemoryBound(to: AveragePrice.self).pointee.price))
-            case .markPrice:
-                isNew(
-                    kind, event, at: event.assumingMemoryBound(to: MarkPrice.self).pointee.header.eventTime,
-                    and: EventWriter.word(event.assumingMemoryBound(to: MarkPrice.self).pointee.markPrice))
+            case .kline: isNew(kind, event, figures: EventDigest.kline(event))
+            case .ticker: isNew(kind, event, figures: EventDigest.ticker(event))
+            case .miniTicker: isNew(kind, event, figures: EventDigest.miniTicker(event))
+            case .averagePrice: isNew(kind, event, figures: EventDigest.averagePrice(event))
+            case .markPrice: isNew(kind, event, figures: EventDigest.markPrice(event))
             case .depth, .gap, .deadLetter: true
             }
         guard isWanted else { return }
@@ -156,14 +139,15 @@ import Wire
         return true
     }
 
-    /// hot: an event known by its time and one more figure. False where it is a repeat, which is counted here.
+    /// hot: an event known by its time and all its figures. False where it is a repeat, which is counted here.
     @inlinable mutating func isNew(
-        _ kind: EventKind, _ event: UnsafeMutableRawPointer, at time: Int64, and figure: Int64
+        _ kind: EventKind, _ event: UnsafeMutableRawPointer, figures: Int64
     ) -> Bool {
+        let time = event.assumingMemoryBound(to: EventHeader.self).pointee.eventTime
         // Without a time nothing proves that it is a repeat.
         guard time != absentInteger else { return true }
         return isNew(
-            kind, event, first: time, second: figure, words: 2, capacity: RecentEvents.wideCapacity)
+            kind, event, first: time, second: figures, words: 2, capacity: RecentEvents.wideCapacity)
     }
 
     @inlinable mutating func isNew(
@@ -182,9 +166,6 @@ import Wire
         if source.isPaired { countWon() }
         return true
     }
-
-    /// A decimal's digits, as far as they tell it from others.
-    @inlinable static func word(_ decimal: Decimal) -> Int64 { Int64(bitPattern: decimal.low ^ decimal.high) }
 
     @usableFromInline @inline(never)
     mutating func countRepeat(_ kind: EventKind, row: Int, instrument: UInt32, first: Int64) {

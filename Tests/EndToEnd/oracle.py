@@ -248,15 +248,6 @@ class Memory:
     """
 
     IDS = {"trade": "tradeId", "aggTrade": "aggregateId"}
-    # What must agree, besides type, symbol and interval or window, for two events to be one.
-    IDENTITIES = {
-        "bookTicker": ("updateId",),
-        "kline": ("openTime", "closed"),
-        "ticker": ("quoteVolume",),
-        "miniTicker": ("quoteVolume",),
-        "averagePrice": ("price",),
-        "markPrice": ("markPrice",),
-    }
     # How many are remembered of a symbol, type and interval or window.
     REMEMBERED = {"bookTicker": 1024}
     RESTART_MARGIN = 1_000_000_000
@@ -280,11 +271,13 @@ class Memory:
         values = dict(event.after)
         if event.type in self.IDS:
             return self.follow(event, int(values[self.IDS[event.type]]), int(values.get("tradeTime", -1)))
-        identity = tuple(values.get(name) for name in self.IDENTITIES[event.type])
-        if event.type != "bookTicker":
-            if event.event_time is None:
-                return True, None
-            identity = (event.event_time, *identity)
+        # An update id tells all of a best price; of everything else the time and all figures must agree.
+        if event.type == "bookTicker":
+            identity = (values["updateId"],)
+        elif event.event_time is None:
+            return True, None
+        else:
+            identity = (event.event_time, *event.after)
         key = (event.type, event.symbol, values.get("interval"), values.get("window"))
         if event.type == "averagePrice":
             key = (event.type, event.symbol)
