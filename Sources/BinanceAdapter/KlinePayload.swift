@@ -4,8 +4,10 @@ import MarketData
 
 extension Kline: Payload {
     static var kind: EventKind { .kline }
-    static func keys(isFutures: Bool) -> KeySet { KeySet("k") }
-    static var required: KeySet { KeySet("k") }
+    static let keys = KeySet("k")
+    static let required = KeySet("sk")
+    private static let barKeys = KeySet("tTsifLochlvnxqVQ")
+    private static let barRequired = KeySet("tohlcx")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("kline") }
 
     /// Takes the bar, the only key's value.
@@ -13,7 +15,7 @@ extension Kline: Payload {
         _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
         _ notes: inout PayloadNotes
     ) throws(ScanError) {
-        let known = KeySet("tTsifLochlvnxqVQ")
+        let known = Kline.barKeys
         var keys = SeenKeys()
         var more = try cursor.enterObject()
         while more {
@@ -25,7 +27,7 @@ extension Kline: Payload {
             }
             more = try cursor.nextMember()
         }
-        notes.lacksKeys = !keys.present.contains(KeySet("tohlcx"))
+        notes.lacksKeys = !keys.present.contains(Kline.barRequired)
     }
 
     @inline(__always)
@@ -79,6 +81,18 @@ extension Kline: Payload {
         case .week1: JSONKey("1w").packed
         case .month1: JSONKey("1M").packed
         case nil: 0
+        }
+    }
+}
+
+extension FrameReader {
+    @inline(never)
+    func readKline(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout Kline, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
         }
     }
 }

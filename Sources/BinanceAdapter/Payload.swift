@@ -10,10 +10,18 @@ struct KeySet: BitwiseCopyable {
     /// `ap`: averaged mark price.
     static var averageMark: UInt8 { 0x7C }
 
+    /// What all events may have.
+    static let common = KeySet("eEs")
+    /// What all events of futures may have; the last one is ``system``.
+    static let commonOfFutures = KeySet("eEs{")
+
     private var bits: UInt64
 
-    /// The keys of these codes.
+    /// None.
     @inline(__always)
+    init() { bits = 0 }
+
+    /// The keys of these codes. Not folded into a constant where they are many: to be kept, not to be made each time.
     init(_ letters: StaticString) {
         bits = 0
         for index in 0..<letters.utf8CodeUnitCount { bits |= KeySet.bit(letters.utf8Start[index]) }
@@ -46,9 +54,9 @@ struct KeySet: BitwiseCopyable {
 
 /// Which known keys of an object were there.
 struct SeenKeys: BitwiseCopyable {
-    private var seen = KeySet("")
+    private var seen = KeySet()
     /// Those with a value.
-    private(set) var present = KeySet("")
+    private(set) var present = KeySet()
 
     /// Before a known key's value. False: the value is `null`, which is taken, and means absence. A key that comes
     /// twice leaves open which one counts.
@@ -74,24 +82,25 @@ struct PayloadNotes {
     var lacksKeys = false
 }
 
-/// An event as it stands in an object of its stream: which keys it knows, which it needs, and where each value goes.
-/// `e`, `E`, `s` and `st` are the same for all.
+/// An event as it stands in an object of its stream: which keys it knows and which it needs. `e`, `E`, `s` and `st` are
+/// the same for all.
 protocol Payload: BitwiseCopyable {
     static var kind: EventKind { get }
     /// The known ones.
-    static func keys(isFutures: Bool) -> KeySet
-    /// Those without which it is no event.
+    static var keys: KeySet { get }
+    /// The known ones of futures.
+    static var futuresKeys: KeySet { get }
+    /// Those without which it is no event, the symbol among them.
     static var required: KeySet { get }
     /// Whether an event that says in `e` that it is `name` is one.
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool
 
     init(header: EventHeader)
     var header: EventHeader { get set }
-    /// Takes the value of a known key.
-    mutating func take(
-        _ key: UInt8, _ cursor: inout JSONCursor, _ reader: borrowing FrameReader,
-        _ notes: inout PayloadNotes
-    ) throws(ScanError)
+}
+
+extension Payload {
+    static var futuresKeys: KeySet { keys }
 }
 
 /// Where a payload stands.
@@ -109,14 +118,14 @@ extension FrameReader {
     ) -> DeadLetterReason? {
         do throws(ScanError) {
             switch source.stream.pointee.kind {
-            case .trade: return try read(Trade.self, &cursor, source, &events)
-            case .aggTrade: return try read(AggTrade.self, &cursor, source, &events)
-            case .kline: return try read(Kline.self, &cursor, source, &events)
-            case .ticker: return try read(Ticker.self, &cursor, source, &events)
-            case .miniTicker: return try read(MiniTicker.self, &cursor, source, &events)
-            case .bookTicker: return try read(BookTicker.self, &cursor, source, &events)
-            case .averagePrice: return try read(AveragePrice.self, &cursor, source, &events)
-            case .markPrice: return try read(MarkPrice.self, &cursor, source, &events)
+            case .trade: return try readTrade(&cursor, source, &events)
+            case .aggTrade: return try readAggTrade(&cursor, source, &events)
+            case .kline: return try readKline(&cursor, source, &events)
+            case .ticker: return try readTicker(&cursor, source, &events)
+            case .miniTicker: return try readMiniTicker(&cursor, source, &events)
+            case .bookTicker: return try readBookTicker(&cursor, source, &events)
+            case .averagePrice: return try readAveragePrice(&cursor, source, &events)
+            case .markPrice: return try readMarkPrice(&cursor, source, &events)
             case .depth, .gap, .deadLetter: return .unknownShape
             }
         } catch {
@@ -124,9 +133,14 @@ extension FrameReader {
         }
     }
 
-    @inline(never)
-    private func read<Event: Payload>(
-        _ type: Event.Type, _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    /// Reads an object whose known keys' values go where `take` says.
+    ///
+    /// Inlined into one function for each kind of event, where `take` goes in line too: as a requirement of ``Payload``
+    /// it would be a call for each key, which was measured to cost a quarter of the time.
+    @inline(__always)
+    func read<Event: Payload>(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter,
+        _ take: (inout Event, UInt8, inout JSONCursor, inout PayloadNotes) throws(ScanError) -> Void
     ) throws(ScanError) -> DeadLetterReason? {
         let entry = source.stream.pointee
         let event = events.begin(Event.self)
@@ -135,9 +149,8 @@ extension FrameReader {
                 header: EventHeader(
                     kind: entry.kind, variant: entry.variant, instrument: entry.instrument,
                     receivedTime: events.receivedTime)))
-        var known = Event.keys(isFutures: systemTag != 0)
-        known.insert(KeySet("eEs"))
-        if systemTag != 0 { known.insert(KeySet.system) }
+        var known = systemTag == 0 ? Event.keys : Event.futuresKeys
+        known.insert(systemTag == 0 ? KeySet.common : KeySet.commonOfFutures)
         var keys = SeenKeys()
         var notes = PayloadNotes(symbol: JSONString(start: cursor.at, count: 0, hasEscapes: false))
         var more = try cursor.enterObject()
@@ -154,7 +167,7 @@ extension FrameReader {
                 case UInt8(ascii: "E"): event.pointee.header.eventTime = try readTime(&cursor)
                 case UInt8(ascii: "s"): notes.symbol = try cursor.readString()
                 case KeySet.system: notes.system = try cursor.readInteger()
-                default: try event.pointee.take(key, &cursor, self, &notes)
+                default: try take(&event.pointee, key, &cursor, &notes)
                 }
             }
             more = try cursor.nextMember()
@@ -164,8 +177,7 @@ extension FrameReader {
             events.ignore()
             return nil
         }
-        guard keys.present.contains(Event.required), keys.present.contains(KeySet("s")), !notes.lacksKeys
-        else { return .missingKey }
+        guard keys.present.contains(Event.required), !notes.lacksKeys else { return .missingKey }
         if let bar = notes.barSymbol {
             // Two symbols that differ leave open whose bar it is.
             guard bar.count == notes.symbol.count,

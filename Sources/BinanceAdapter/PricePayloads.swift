@@ -4,8 +4,8 @@ import MarketData
 
 extension BookTicker: Payload {
     static var kind: EventKind { .bookTicker }
-    static func keys(isFutures: Bool) -> KeySet { KeySet("ubBaA") }
-    static var required: KeySet { KeySet("ubBaA") }
+    static let keys = KeySet("ubBaA")
+    static let required = KeySet("subBaA")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("bookTicker") }
 
     @inline(__always)
@@ -25,8 +25,8 @@ extension BookTicker: Payload {
 
 extension AveragePrice: Payload {
     static var kind: EventKind { .averagePrice }
-    static func keys(isFutures: Bool) -> KeySet { KeySet("iwT") }
-    static var required: KeySet { KeySet("w") }
+    static let keys = KeySet("iwT")
+    static let required = KeySet("sw")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("avgPrice") }
 
     @inline(__always)
@@ -56,14 +56,9 @@ extension AveragePrice: Payload {
 extension MarkPrice: Payload {
     static var kind: EventKind { .markPrice }
 
-    @inline(__always)
-    static func keys(isFutures: Bool) -> KeySet {
-        var keys = KeySet("piPrT")
-        keys.insert(KeySet.averageMark)
-        return keys
-    }
-
-    static var required: KeySet { KeySet("p") }
+    /// The last one is ``KeySet/averageMark``.
+    static let keys = KeySet("piPrT|")
+    static let required = KeySet("sp")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("markPriceUpdate") }
 
     @inline(__always)
@@ -89,5 +84,37 @@ extension MarkPrice: Payload {
             return Decimal()
         }
         return try cursor.readDecimal()
+    }
+}
+
+extension FrameReader {
+    @inline(never)
+    func readBookTicker(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout BookTicker, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
+        }
+    }
+
+    @inline(never)
+    func readAveragePrice(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout AveragePrice, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
+        }
+    }
+
+    @inline(never)
+    func readMarkPrice(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout MarkPrice, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
+        }
     }
 }

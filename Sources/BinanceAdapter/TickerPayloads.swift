@@ -5,8 +5,8 @@ import MarketData
 extension Ticker: Payload {
     static var kind: EventKind { .ticker }
     /// Futures send no `x`, `b`, `B`, `a`, `A`; spot's rolling windows neither, and no `Q`.
-    static func keys(isFutures: Bool) -> KeySet { KeySet("pPwxcQbBaAohlvqOCFLn") }
-    static var required: KeySet { KeySet("ohlc") }
+    static let keys = KeySet("pPwxcQbBaAohlvqOCFLn")
+    static let required = KeySet("sohlc")
 
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool {
         switch TickerWindow(rawValue: variant) {
@@ -50,8 +50,8 @@ extension Ticker: Payload {
 
 extension MiniTicker: Payload {
     static var kind: EventKind { .miniTicker }
-    static func keys(isFutures: Bool) -> KeySet { KeySet("cohlvq") }
-    static var required: KeySet { KeySet("ohlc") }
+    static let keys = KeySet("cohlvq")
+    static let required = KeySet("sohlc")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("24hrMiniTicker") }
 
     @inline(__always)
@@ -66,6 +66,28 @@ extension MiniTicker: Payload {
         case UInt8(ascii: "l"): low = try cursor.readDecimal()
         case UInt8(ascii: "v"): volume = try cursor.readDecimal()
         default: quoteVolume = try cursor.readDecimal()
+        }
+    }
+}
+
+extension FrameReader {
+    @inline(never)
+    func readTicker(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout Ticker, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
+        }
+    }
+
+    @inline(never)
+    func readMiniTicker(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout MiniTicker, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
         }
     }
 }

@@ -4,10 +4,9 @@ import MarketData
 
 extension Trade: Payload {
     static var kind: EventKind { .trade }
-    /// `X` is of futures only.
-    @inline(__always)
-    static func keys(isFutures: Bool) -> KeySet { isFutures ? KeySet("tpqTmX") : KeySet("tpqTm") }
-    static var required: KeySet { KeySet("tpqm") }
+    static let keys = KeySet("tpqTm")
+    static let futuresKeys = KeySet("tpqTmX")
+    static let required = KeySet("stpqm")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("trade") }
 
     @inline(__always)
@@ -35,8 +34,8 @@ extension Trade: Payload {
 
 extension AggTrade: Payload {
     static var kind: EventKind { .aggTrade }
-    static func keys(isFutures: Bool) -> KeySet { KeySet("apqflTm") }
-    static var required: KeySet { KeySet("apqm") }
+    static let keys = KeySet("apqflTm")
+    static let required = KeySet("sapqm")
     static func isNamed(_ name: JSONString, variant: UInt8) -> Bool { name.isWritten("aggTrade") }
 
     @inline(__always)
@@ -52,6 +51,28 @@ extension AggTrade: Payload {
         case UInt8(ascii: "l"): lastTradeID = try cursor.readInteger()
         case UInt8(ascii: "T"): tradeTime = try reader.readTime(&cursor)
         default: aggressor = try cursor.readBool() ? .sell : .buy
+        }
+    }
+}
+
+extension FrameReader {
+    @inline(never)
+    func readTrade(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout Trade, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
+        }
+    }
+
+    @inline(never)
+    func readAggTrade(
+        _ cursor: inout JSONCursor, _ source: PayloadSource, _ events: inout EventWriter
+    ) throws(ScanError) -> DeadLetterReason? {
+        try read(&cursor, source, &events) {
+            (event: inout AggTrade, key, cursor, notes) throws(ScanError) in
+            try event.take(key, &cursor, self, &notes)
         }
     }
 }

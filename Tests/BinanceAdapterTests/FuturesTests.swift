@@ -57,7 +57,8 @@ struct FuturesTests {
                     "a@trade", #"{"s":"A","t":\#(id),"p":"0","q":"0","X":"\#(word)","m":true}"#
                 ).utf8)
         }
-        #expect(harness.decode(frames).count == 7)
+        #expect(harness.decodeOnce(frames, from: 0) == 7)
+        #expect(harness.counters.counts(.trade, market: 0).received == 7)
         #expect(harness.counters.counts(.trade, market: 0).gaps == 1)
     }
 
