@@ -195,7 +195,9 @@ extension Simulation {
     func checkEnd() {
         checkAll()
         for stream in streams.indices where streams[stream].isWanted && !streams[stream].isWrong {
-            if streams[stream].unownedSince > 0 || streams[stream].deadSince > 0 {
+            // A quiet stream may be asked for again just now.
+            let unowned = streams[stream].unownedSince
+            if (unowned > 0 && now - unowned > Time.minute) || streams[stream].deadSince > 0 {
                 return fail(.notRestored, "\(streams[stream].name) is not carried")
             }
             // The newest trade that must have come.
@@ -219,7 +221,9 @@ extension Simulation {
             })
         for side in 0..<LinkIndex.sides {
             let link = links[LinkIndex.link(slot: slot, side: side)]
-            guard link.phase == .open else { continue }
+            guard link.phase == .open, connections[link.connection].requests.last?.isAnswered ?? true else {
+                continue
+            }
             let held = Set(connections[link.connection].subscriptions.map { streams[$0].name })
             if held != wanted {
                 fail(.notRestored, "slot \(slot) holds \(held.sorted()) and should hold \(wanted.sorted())")
