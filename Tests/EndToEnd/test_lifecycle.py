@@ -43,8 +43,9 @@ def test_the_identity_holds_at_every_scrape_and_a_signal_drains(programs, tmp_pa
     assert collector.get("/healthz")[0] == 200
     collector.send(signal.SIGTERM)
     assert collector.child.wait(20) == 0, collector.log()[-3000:]
-    received, published = summary(collector)
-    assert received == published > 1000
+    # At this speed a bar may be sent twice as it is within one millisecond: that is a repeat.
+    received, published, repeats = summary(collector)
+    assert received == published + repeats and published > 1000
     # What the summary says is on the disk.
     import delivery
     lines = delivery.read_segments(tmp_path / "out")
@@ -54,15 +55,15 @@ def test_the_identity_holds_at_every_scrape_and_a_signal_drains(programs, tmp_pa
             assert int(delivery.SEQUENCE.search(line).group(1)) == index + 1, topic
 
 
-def summary(collector) -> tuple[int, int]:
-    """received and published: the row of all types in the account at the end."""
+def summary(collector) -> tuple[int, int, int]:
+    """received, published and duplicates: the row of all types in the account at the end."""
     log = collector.log()
     rows = re.findall(r"^\W*all\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\s+([\d,]+)\W*$", log, re.M)
     assert len(rows) == 1, f"no summary in:\n{log[-2000:]}"
-    received, published, *others = (int(number.replace(",", "")) for number in rows[0])
-    assert others == [0, 0, 0, 0], others
+    received, published, repeats, *others = (int(number.replace(",", "")) for number in rows[0])
+    assert others == [0, 0, 0], others
     assert re.search(r"^OK: received ", log, re.M), log[-2000:]
-    return received, published
+    return received, published, repeats
 
 
 def test_interrupt_drains_too(programs, tmp_path):
@@ -71,8 +72,8 @@ def test_interrupt_drains_too(programs, tmp_path):
         "events", lambda: (m := collector.metrics()) and m.total("collector_events_published_total") > 100)
     collector.child.send_signal(signal.SIGINT)
     assert collector.child.wait(20) == 0
-    received, published = summary(collector)
-    assert received == published
+    received, published, repeats = summary(collector)
+    assert received == published + repeats
 
 
 def test_no_subscriber_of_the_signal_hangs_before_the_connection_is_made(programs):

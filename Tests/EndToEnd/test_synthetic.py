@@ -31,15 +31,15 @@ def odd_feed(tmp_path):
             "h": "1.0", "l": "1.0", "v": "0.00000000", "n": 0, "x": number == 200, "q": "123456789012345678.12345678",
             "V": "0", "Q": "0", "B": "0",
         }
-        average = {"e": "avgPrice", "E": 1790960630000, "s": ODD, "i": "5m", "w": "0.00000001", "T": 1790960629999}
+        average = {"e": "avgPrice", "E": 1790960630000 + number, "s": ODD, "i": "5m", "w": "0.00000001", "T": 1790960629999}
         rolling = {
-            "e": "4hTicker", "E": 1790960630000, "s": ODD, "p": "-0.00", "P": "-1.5", "o": "1", "h": "2", "l": "0.5",
+            "e": "4hTicker", "E": 1790960630000 + number, "s": ODD, "p": "-0.00", "P": "-1.5", "o": "1", "h": "2", "l": "0.5",
             "c": "1", "w": "1", "v": "99999999999999999999.99999999", "q": "18", "O": 0, "C": 1675216573749, "F": 0,
             "L": 18150, "n": 18151,
         }
         low = ODD.lower()
         for stream, data in (
-            (f"{low}@trade", trade), (f"{low}@kline_1m", {"e": "kline", "E": 1790960630000, "s": ODD, "k": kline}),
+            (f"{low}@trade", trade), (f"{low}@kline_1m", {"e": "kline", "E": 1790960630000 + number, "s": ODD, "k": kline}),
             (f"{low}@avgPrice", average), (f"{low}@ticker_4h", rolling),
         ):
             separators = (", ", ": ") if number % 11 == 0 else (",", ":")
