@@ -102,9 +102,7 @@ public final class Collector: Sendable {
             let key = configuration.collector.connectionAttempts == nil ? exchange.adapter : ""
             let budget =
                 known[key]
-                ?? AttemptBudget(
-                    perWindow: exchange.limits.attemptsPerWindow,
-                    windowNanos: exchange.limits.attemptWindowNanos)
+                ?? AttemptBudget(limits: exchange.limits)
             known[key] = budget
             return budget
         }

@@ -30,6 +30,13 @@ public final class AttemptBudget: Sendable {
         self.windowNanos = windowNanos
     }
 
+    /// Within an exchange's limits as the exchange counts: when attempts arrive there. One that was slow to get through
+    /// arrives together with later ones, so the window is longer by as much as an attempt may take.
+    public convenience init(limits: ConnectionLimits) {
+        self.init(
+            perWindow: limits.attemptsPerWindow, windowNanos: limits.attemptWindowNanos + limits.openNanos)
+    }
+
     /// Takes one attempt. Nil where it is granted, else the moment to ask again.
     public func take(_ now: Int64) -> Int64? {
         state.withLock { state in

@@ -96,11 +96,7 @@ public final class Simulation {
         trace = Trace(isVerbose: isVerbose)
         result = SimulationResult(seed: seed)
         result.length = scenario.length
-        budgets = scenario.markets.map {
-            AttemptBudget(
-                perWindow: $0.limits.attemptsPerWindow,
-                windowNanos: $0.limits.attemptWindowNanos + $0.limits.openNanos)
-        }
+        budgets = scenario.markets.map { AttemptBudget(limits: $0.limits) }
         let marketCount = scenario.markets.count
         lanes = try (0..<scenario.laneCount).map { _ in
             let activity = StreamActivity(capacity: 512)
