@@ -5,79 +5,82 @@ import Synchronization
 ///
 /// The token in use is kept until it expires, whatever happens to its renewal. Tokens are never logged.
 public final class Credentials: Sendable {
-    enum Source: Sendable {
-        case key(ServiceAccountKey)
-        case metadata(MetadataServer)
-    }
-
     private struct State {
         var token: String?
         /// On the monotonic clock, seconds.
         var expiry = 0.0
         var renewal = 0.0
-        var lastRefusal = -Double.infinity
+        /// When renewals were forced, within the last minute.
+        var forced: [Double] = []
+        var isRefused = false
         var failures = 0
         var problem: String?
+        var isTransient = false
         var isRunning = false
         var isStopping = false
     }
 
-    private let source: Source
+    private let provider: any TokenProvider
+    /// The project that requests are counted for and billed to, where the credentials or GOOGLE_CLOUD_QUOTA_PROJECT name
+    /// one: the value of `x-goog-user-project`.
+    public let quotaProject: String?
+    // One renewal at a time.
+    private let flight = Mutex(())
     private let state = Mutex(State())
     // Wakes the thread; what is waited for is in `state`.
     private let condition = NSCondition()
 
-    /// Forced renewals because of a refused token come at most so often, in seconds.
-    static let refusalPause = 10.0
+    /// Renewals that refused tokens force within ``refusalWindow`` at most, as many as Google's libraries make.
+    static let forcedRenewals = 2
+    /// Seconds.
+    static let refusalWindow = 60.0
     /// The longest wait between failed renewals, in seconds.
     static let longestPause = 60.0
 
-    init(_ source: Source) { self.source = source }
+    init(_ provider: any TokenProvider, quotaProject: String? = nil) {
+        self.provider = provider
+        self.quotaProject = quotaProject
+    }
 
     /// Finds the credentials as Google's own libraries do: the file that GOOGLE_APPLICATION_CREDENTIALS names (then no
     /// other), gcloud's own file, the metadata server (GCE_METADATA_HOST is obeyed). Reads files, asks no server.
+    /// Sources: https://cloud.google.com/docs/authentication/application-default-credentials, AIP-4110.
     public static func resolve(environment: [String: String]) throws(CredentialsError) -> Credentials {
+        if let universe = environment["GOOGLE_CLOUD_UNIVERSE_DOMAIN"], !universe.isEmpty,
+            universe != CredentialsFile.universe
+        {
+            throw CredentialsError(
+                description: "GOOGLE_CLOUD_UNIVERSE_DOMAIN is '\(universe)'; only"
+                    + " \(CredentialsFile.universe) is supported: unset it")
+        }
+        let quotaProject = environment["GOOGLE_CLOUD_QUOTA_PROJECT"].flatMap { $0.isEmpty ? nil : $0 }
         if let path = environment["GOOGLE_APPLICATION_CREDENTIALS"], !path.isEmpty {
-            return try Credentials(file: path, origin: "GOOGLE_APPLICATION_CREDENTIALS=\(path)")
+            let file = try CredentialsFile(path: path, origin: "GOOGLE_APPLICATION_CREDENTIALS=\(path)")
+            return try Credentials(file, quotaProject: quotaProject)
         }
         var folder = environment["CLOUDSDK_CONFIG"] ?? ""
         if folder.isEmpty, let home = environment["HOME"] { folder = home + "/.config/gcloud" }
         let path = folder + "/application_default_credentials.json"
         if !folder.isEmpty, FileManager.default.fileExists(atPath: path) {
-            return try Credentials(file: path, origin: path)
+            return try Credentials(CredentialsFile(path: path, origin: path), quotaProject: quotaProject)
         }
         let host = environment["GCE_METADATA_HOST"] ?? ""
         return Credentials(
-            .metadata(MetadataServer(host: host.isEmpty ? MetadataServer.defaultHost : host)))
+            MetadataServer(host: host.isEmpty ? MetadataServer.defaultHost : host), quotaProject: quotaProject
+        )
     }
 
-    private convenience init(file path: String, origin: String) throws(CredentialsError) {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw CredentialsError(
-                description:
-                    "\(origin): the file cannot be read; name a service account's key file that this user"
-                    + " may read")
+    private convenience init(_ file: CredentialsFile, quotaProject: String?) throws(CredentialsError) {
+        let named = file.json["quota_project_id"] as? String
+        let project = quotaProject ?? named
+        guard project.map(AccessToken.isUsable) ?? true else {
+            throw file.error("'quota_project_id' is no project id")
         }
-        guard let json = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-            throw CredentialsError(
-                description: "\(origin): not a JSON object; name a service account's key file")
-        }
-        guard json["type"] as? String == "service_account" else {
-            throw CredentialsError(
-                description:
-                    "\(origin): credentials of type '\(json["type"] as? String ?? "")' cannot be used; name a"
-                    + " service account's key file, or run where a metadata server answers")
-        }
-        self.init(.key(try ServiceAccountKey(json, path: origin)))
+        self.init(try file.provider(), quotaProject: project)
     }
 
     /// Who the credentials are of, for logs: a service account's name or the metadata server's.
-    public var description: String {
-        switch source {
-        case .key(let key): "service account \(key.account)"
-        case .metadata(let server): "metadata server \(server.host)"
-        }
-    }
+    public var description: String { provider.description }
 
     /// The project: GOOGLE_CLOUD_PROJECT, GCLOUD_PROJECT, the key file's, or the metadata server's, which is asked and
     /// waited for.
@@ -85,14 +88,12 @@ public final class Credentials: Sendable {
         for name in ["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"] {
             if let project = environment[name], !project.isEmpty { return project }
         }
-        switch source {
-        case .key(let key):
-            guard let project = key.project else {
-                throw CredentialsError(description: "the key file names no project; set GOOGLE_CLOUD_PROJECT")
-            }
-            return project
-        case .metadata(let server): return try server.project()
+        if let server = provider as? MetadataServer { return try server.askedProject() }
+        guard let project = provider.project else {
+            throw CredentialsError(
+                description: "\(description): no project is named; set GOOGLE_CLOUD_PROJECT")
         }
+        return project
     }
 
     // MARK: Use
@@ -106,14 +107,15 @@ public final class Credentials: Sendable {
     /// Why the last renewal failed; nil where it did not.
     public var problem: String? { state.withLock { $0.problem } }
 
-    /// A service refused that token: it is renewed at once, unless that has just been done.
+    /// A service refused that token: it is renewed at once, unless that has just been done twice.
     public func refuse(_ token: String) {
         let now = Credentials.now()
         let isDue = state.withLock { state in
-            guard state.token == token, now - state.lastRefusal >= Credentials.refusalPause else {
-                return false
-            }
-            state.lastRefusal = now
+            guard state.token == token, !state.isRefused else { return false }
+            state.forced.removeAll { now - $0 >= Credentials.refusalWindow }
+            guard state.forced.count < Credentials.forcedRenewals else { return false }
+            state.forced.append(now)
+            state.isRefused = true
             state.renewal = now
             return true
         }
@@ -121,10 +123,16 @@ public final class Credentials: Sendable {
     }
 
     /// Gets the first token and returns it, or throws why there is none; either way a thread goes on renewing it, or
-    /// trying to.
+    /// trying to. `patience`: seconds for which a server that is only not ready yet is asked again, as that of a
+    /// starting pod may be.
     @discardableResult
-    public func start() throws(CredentialsError) -> String {
-        renew()
+    public func start(patience: Double = 0) throws(CredentialsError) -> String {
+        let first: Result<String, CredentialsError>
+        do throws(CredentialsError) {
+            first = .success(try current(patience: patience))
+        } catch {
+            first = .failure(error)
+        }
         let isFirst = state.withLock { state in
             let isFirst = !state.isRunning
             state.isRunning = true
@@ -135,10 +143,41 @@ public final class Credentials: Sendable {
             thread.name = "credentials"
             thread.start()
         }
-        guard let token = token() else {
-            throw CredentialsError(description: problem ?? "\(description): no token")
+        return try first.get()
+    }
+
+    /// A token for a caller that can wait for one; see ``start(patience:)``, without the thread.
+    func current(patience: Double) throws(CredentialsError) -> String {
+        let end = Credentials.now() + patience
+        var pause = 1.0
+        while true {
+            flight.withLock { _ in
+                if token() == nil { renew() }
+            }
+            if let token = token() { return token }
+            let error = state.withLock {
+                CredentialsError(
+                    description: $0.problem ?? "\(description): no token", isTransient: $0.isTransient)
+            }
+            guard error.isTransient, Credentials.now() + pause < end else { throw error }
+            Thread.sleep(forTimeInterval: pause)
+            pause *= 2
         }
-        return token
+    }
+
+    /// Another token for a caller that can wait, because a service refused that one; nil where no renewal may be forced
+    /// now. For use without the thread.
+    func replacement(for refused: String) throws(CredentialsError) -> String? {
+        refuse(refused)
+        guard state.withLock({ $0.isRefused }) else { return nil }
+        flight.withLock { _ in renew() }
+        let problem = state.withLock { state in
+            // Otherwise a failed renewal would end the caller's next try, too.
+            defer { state.isRefused = false }
+            return state.isRefused ? state.problem : nil
+        }
+        if let problem { throw CredentialsError(description: problem) }
+        return token()
     }
 
     /// Ends the thread.
@@ -171,7 +210,7 @@ public final class Credentials: Sendable {
             }
             condition.unlock()
             if state.withLock({ $0.isStopping }) { return }
-            renew()
+            flight.withLock { _ in renew() }
         }
     }
 
@@ -182,32 +221,30 @@ public final class Credentials: Sendable {
     }
 
     private func renew() {
+        let isRefused = state.withLock { $0.isRefused }
         do throws(CredentialsError) {
-            let (token, lifetime) = try fetch()
-            let now = Credentials.now()
+            let asked = Credentials.now()
+            let fresh = try provider.token(TokenRequest(isAfterRefusal: isRefused))
+            let lifetime = Double(fresh.lifetime)
             state.withLock { state in
-                state.token = token
-                state.expiry = now + Double(lifetime)
-                state.renewal = now + max(Credentials.renewal(after: Double(lifetime)), 0.5)
+                state.token = fresh.text
+                state.expiry = asked + lifetime
+                state.renewal = asked + max(Credentials.renewal(after: lifetime), 0.5)
+                state.isRefused = false
                 state.failures = 0
                 state.problem = nil
+                state.isTransient = false
             }
         } catch {
             let now = Credentials.now()
+            let share = Double.random(in: 0.5...1)
             state.withLock { state in
                 state.failures += 1
-                state.renewal = now + min(Double(1 << min(state.failures - 1, 10)), Credentials.longestPause)
+                let bound = min(Double(1 << min(state.failures - 1, 10)), Credentials.longestPause)
+                state.renewal = now + bound * share
                 state.problem = error.description
+                state.isTransient = error.isTransient
             }
-        }
-    }
-
-    private func fetch() throws(CredentialsError) -> (String, Int) {
-        switch source {
-        case .key(let key):
-            return (try key.token(now: Int(Date().timeIntervalSince1970)), ServiceAccountKey.lifetime)
-        case .metadata(let server):
-            return try server.token()
         }
     }
 }

@@ -1,8 +1,7 @@
-import CCurl
 import Foundation
 
 /// The metadata server of a virtual machine or of GKE, which gives tokens for the account that runs there.
-struct MetadataServer: Sendable {
+struct MetadataServer: TokenProvider {
     /// `host` or `host:port`.
     let host: String
 
@@ -11,55 +10,49 @@ struct MetadataServer: Sendable {
     /// The server is on the same machine.
     private static let timeoutMilliseconds: Int64 = 3000
 
-    /// A token and how many seconds it is good for.
-    func token() throws(CredentialsError) -> (token: String, lifetime: Int) {
-        let body = try get("instance/service-accounts/default/token")
-        guard let json = try? JSONSerialization.jsonObject(with: body) as? [String: Any],
-            let token = json["access_token"] as? String, !token.isEmpty,
-            token.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), let lifetime = json["expires_in"] as? Int
-        else {
-            throw CredentialsError(description: "metadata server \(host): its answer holds no token")
+    var description: String { "metadata server \(host)" }
+    /// It must be asked for: see ``askedProject()``.
+    let project: String? = nil
+
+    init(host: String) { self.host = host }
+
+    func token(_ request: TokenRequest) throws(CredentialsError) -> AccessToken {
+        // Without a scope it gives what the machine was made with, as Google's libraries want it.
+        let answer = try get("instance/service-accounts/default/token")
+        guard let token = AccessToken(answer) else {
+            throw CredentialsError(
+                description: "metadata server \(host): its answer holds no token; give the machine or pod a"
+                    + " service account", isTransient: true)
         }
-        return (token, lifetime)
+        return token
     }
 
     /// The project that the machine belongs to.
-    func project() throws(CredentialsError) -> String {
-        let body = try get("project/project-id")
-        guard let project = String(bytes: body, encoding: .utf8), !project.isEmpty else {
+    func askedProject() throws(CredentialsError) -> String {
+        let answer = try get("project/project-id")
+        guard let project = String(bytes: answer.body, encoding: .utf8), !project.isEmpty else {
             throw CredentialsError(description: "metadata server \(host): its answer holds no project id")
         }
         return project
     }
 
-    private func get(_ path: String) throws(CredentialsError) -> Data {
-        var response = cc_response()
-        defer { cc_response_free(&response) }
-        let url = "http://\(host)/computeMetadata/v1/\(path)"
-        let code = "Metadata-Flavor: Google".withCString { header in
-            cc_fetch("GET", url, [header], 1, nil, 0, MetadataServer.timeoutMilliseconds, 0, nil, &response)
-        }
-        guard code == 0 else {
-            let reason = withUnsafeBytes(of: response.error) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
+    private func get(_ path: String) throws(CredentialsError) -> WebAnswer {
+        let remedy = "outside Google Cloud set GOOGLE_APPLICATION_CREDENTIALS to a file of credentials"
+        let answer = try WebRequest(
+            url: "http://\(host)/computeMetadata/v1/\(path)", headers: ["Metadata-Flavor: Google"],
+            timeoutMilliseconds: MetadataServer.timeoutMilliseconds, usesProxy: false
+        ).send(to: description, remedy: remedy)
+        guard answer.status == 200 else {
             throw CredentialsError(
-                description: "metadata server \(host): \(reason); outside Google Cloud set"
-                    + " GOOGLE_APPLICATION_CREDENTIALS to a service account's key file")
-        }
-        guard response.status == 200 else {
-            throw CredentialsError(
-                description:
-                    "metadata server \(host): status \(response.status) for \(path); give the machine or pod"
-                    + " a service account")
+                description: "metadata server \(host): status \(answer.status) for \(path); give the machine"
+                    + " or pod a service account", isTransient: answer.isTransient)
         }
         // Anything may answer under that name in a foreign network.
-        let lines = response.headers.map { String(cString: $0).lowercased() } ?? ""
-        guard lines.split(whereSeparator: \.isNewline).contains("metadata-flavor: google") else {
+        let lines = answer.headers.lowercased().split(whereSeparator: \.isNewline)
+        guard lines.contains("metadata-flavor: google") else {
             throw CredentialsError(
-                description: "metadata server \(host): the answer is not from a metadata server; set"
-                    + " GOOGLE_APPLICATION_CREDENTIALS to a service account's key file")
+                description: "metadata server \(host): the answer is not from a metadata server; \(remedy)")
         }
-        return response.body.map { Data(bytes: $0, count: response.body_size) } ?? Data()
+        return answer
     }
 }

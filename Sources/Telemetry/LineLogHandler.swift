@@ -75,7 +75,8 @@ public struct LineLogHandler: LogHandler {
         var entries = metadata
         if let more = event.metadata { entries.merge(more) { $1 } }
         if let error = event.error { entries["error"] = .string("\(error)") }
-        output(line(level: event.level, message: event.message.description, metadata: entries, time: now))
+        let message = SecretValues.shared.redact(event.message.description)
+        output(line(level: event.level, message: message, metadata: entries, time: now))
     }
 
     func line(level: Logger.Level, message: String, metadata: Logger.Metadata, time: timespec) -> String {
@@ -121,8 +122,8 @@ public struct LineLogHandler: LogHandler {
     private static func text(_ value: Logger.Metadata.Value, under key: String) -> String {
         if SecretNames.suggestsSecret(key) { return "[redacted]" }
         switch value {
-        case .string(let text): return text
-        case .stringConvertible(let value): return value.description
+        case .string(let text): return SecretValues.shared.redact(text)
+        case .stringConvertible(let value): return SecretValues.shared.redact(value.description)
         case .array(let values):
             return "[" + values.map { text($0, under: key) }.joined(separator: ", ") + "]"
         case .dictionary(let values):

@@ -15,26 +15,31 @@ struct RunCommand: ParsableCommand {
             SIGTERM and SIGINT drain: connections end, what was received is published, and the exit code is 0 (75 where
             the sink did not take everything in time). A second one ends at once.
 
-            SIGHUP reads the file again: subscriptions that were added or removed are applied at once, without a \
-            reconnect; what else was changed is named in the log and needs a restart.
+            SIGHUP reads the file, and the secrets that it names, again: subscriptions that were added or removed are \
+            applied at once, without a reconnect, and so is a new api.token; what else was changed is named in the log \
+            and needs a restart.
             """)
 
     @OptionGroup var source: ConfigurationOption
 
     func run() throws {
-        let loaded = try source.load()
+        let loaded = try source.load(readsSecrets: true)
         let settings = loaded.configuration
         LineLogHandler.bootstrap(
             instance: settings.collector.name, level: settings.log.level,
             format: settings.log.format == .json ? .json : .text)
         let logger = Logger(label: "collector")
         for warning in loaded.warnings { logger.warning("\(warning.description)") }
+        for secret in loaded.secrets { logger.info("\(secret.keyPath) is \(secret.reference)") }
         let file = source.config
         let result = try started(sink: settings.sink.type) {
             try SignalledRun.run { stop in
                 try await CollectorRun.run(
                     settings, logger: logger, stop: stop,
-                    reload: { try Configuration.load(file: file, context: .process(adapters: Adapters.all)) })
+                    reload: {
+                        try Configuration.load(
+                            file: file, context: .process(adapters: Adapters.all, readsSecrets: true))
+                    })
             }
         }
         let summary = SummaryText.render(result.snapshot)

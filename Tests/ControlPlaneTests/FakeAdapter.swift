@@ -1,4 +1,5 @@
 import ExchangeAdapter
+import GoogleCloud
 import MarketData
 import Wire
 
@@ -78,5 +79,17 @@ extension ConfigurationContext {
             "LANES": "2", "EMPTY": "", "API_TOKEN": "short", "GOOD_TOKEN": "0123456789abcdef", "HOST": "h",
         ],
         adapters: [FakeAdapter.self], allowedCPUs: [0, 1],
+        secrets: .read { reference in
+            let texts = [
+                "projects/p/locations/europe-west1/secrets/weak/versions/latest": "short",
+                "projects/p/secrets/number/versions/2": "98765432",
+                "projects/p/secrets/token/versions/1": "token-of-secret-manager",
+            ]
+            guard let text = texts[reference.name] else {
+                return .failure(
+                    CredentialsError(description: "\(reference): no secrets are kept for this test"))
+            }
+            return .success(text)
+        },
         unreadable: { $0 == "ca.pem" ? nil : "no such file or directory" })
 }

@@ -372,6 +372,28 @@ final class NotedFleet: Sendable {
         #expect(same.steps.isEmpty)
     }
 
+    @Test func reloadTakesTheNewTokenOfTheAPI() throws {
+        let yaml = FleetTests.yaml + "api: { token: \"the-first-of-two-tokens\" }\n"
+        let noted = try NotedFleet(yaml)
+        let lines = Lines()
+        let tokens = Mutex<[String]>([])
+        Reload(
+            running: try ConfigurationTests.parse(yaml).configuration, subscriptions: noted.live,
+            logger: lines.logger,
+            load: {
+                try ConfigurationTests.parse(
+                    yaml.replacing(
+                        "the-first-of-two-tokens", with: "secret://projects/p/secrets/token/versions/1"))
+            },
+            replaceToken: { token in tokens.withLock { $0.append(token) } }
+        ).run()
+        #expect(tokens.withLock { $0 } == ["token-of-secret-manager"])
+        #expect(
+            lines.lines.withLock { $0 } == [
+                "notice: reload: 0 streams added, 0 removed, on 0 changed and 0 new connections"
+            ])
+    }
+
     @Test func reloadOfAWrongFileChangesNothing() throws {
         let result = try reload(FleetTests.yaml.replacing("trade", with: "tirade"))
         #expect(result.steps.isEmpty)

@@ -227,7 +227,8 @@ private func blockingRequest(_ port: UInt16, _ head: String, body: String, host:
         let source = Source()
         let now = Mutex<Int64>(0)
         let timed = ManagementHandler(
-            token: nil, snapshot: { source.snapshot.withLock { $0 } }, clock: { now.withLock { $0 } })
+            gate: TokenGate(nil), snapshot: { source.snapshot.withLock { $0 } },
+            clock: { now.withLock { $0 } })
         #expect(timed.health(source.snapshot.withLock { $0 }).statusCode.code == 200)
         now.withLock { $0 = 6_000_000_000 }
         let answer = timed.health(source.snapshot.withLock { $0 })

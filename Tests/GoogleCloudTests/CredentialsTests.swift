@@ -114,7 +114,7 @@ private func decode(_ part: Substring) throws -> Data {
         expectError(folder.path + "/absent.json", "cannot be read")
         expectError(try folder.write("a.json", "geheim"), "not a JSON object")
         expectError(try folder.write("b.json", "[1]"), "not a JSON object")
-        expectError(try folder.write("c.json", #"{"type":"authorized_user"}"#), "authorized_user")
+        expectError(try folder.write("c.json", #"{"type":"gdch_service_account"}"#), "gdch_service_account")
         expectError(try folder.write("d.json", "{}"), "service account")
         expectError(try folder.write("e.json", #"{"type":"service_account"}"#), "client_email")
         let broken =
@@ -168,8 +168,10 @@ private func decode(_ part: Substring) throws -> Data {
         #expect(credentials.problem == nil)
     }
 
-    @Test func aRefusedTokenIsRenewedOnceAndNotAgainAtOnce() throws {
-        let server = try FakeMetadataServer([answer("first", 3599), answer("second", 3599)])
+    @Test func refusedTokensForceTwoRenewalsAtMost() throws {
+        let server = try FakeMetadataServer([
+            answer("first", 3599), answer("second", 3599), answer("third", 3599), answer("fourth", 3599),
+        ])
         defer { server.stop() }
         let credentials = try credentials(server)
         try credentials.start()
@@ -179,8 +181,11 @@ private func decode(_ part: Substring) throws -> Data {
         wait { credentials.token() == "second" }
         #expect(credentials.token() == "second")
         credentials.refuse("second")
+        wait { credentials.token() == "third" }
+        #expect(credentials.token() == "third")
+        credentials.refuse("third")
         usleep(100_000)
-        #expect(server.requests.count == 2)
+        #expect(server.requests.count == 3 && credentials.token() == "third")
     }
 
     @Test func aServerThatFailsIsAskedAgain() throws {

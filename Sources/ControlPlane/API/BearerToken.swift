@@ -1,3 +1,21 @@
+import Synchronization
+
+/// The token that requests must carry now; it may be replaced while the API runs.
+final class TokenGate: Sendable {
+    private let token: Mutex<BearerToken?>
+
+    /// Nil: requests need none.
+    init(_ token: BearerToken?) { self.token = Mutex(token) }
+
+    /// Whether a token is needed.
+    var isGuarded: Bool { token.withLock { $0 != nil } }
+
+    /// Whether a request with that `Authorization` header may come in.
+    func admits(_ header: String?) -> Bool { token.withLock { $0 }?.admits(header) ?? true }
+
+    func replace(_ new: BearerToken) { token.withLock { $0 = new } }
+}
+
 /// Compares tokens in a time that tells nothing about where they differ.
 struct BearerToken: Sendable {
     private let expected: [UInt8]

@@ -32,6 +32,7 @@ public final class ManagementAPI: Sendable {
     public let address: ListenAddress
     private let server: HTTPServer
     private let task: Task<Void, any Error>
+    private let gate: TokenGate
 
     /// Starts to listen. `snapshot` is called once a request, from any thread; without `streams` there are no paths
     /// about streams.
@@ -39,8 +40,8 @@ public final class ManagementAPI: Sendable {
         listen: ListenAddress, token: String?, streams: (any StreamControl)? = nil,
         snapshot: @escaping @Sendable () -> CollectorSnapshot
     ) async throws(StartError) -> ManagementAPI {
-        let handler = ManagementHandler(
-            token: token.map(BearerToken.init), streams: streams, snapshot: snapshot)
+        let gate = TokenGate(token.map(BearerToken.init))
+        let handler = ManagementHandler(gate: gate, streams: streams, snapshot: snapshot)
         let server: HTTPServer
         do {
             if listen.host.contains(":") {
@@ -87,10 +88,16 @@ public final class ManagementAPI: Sendable {
         case .ip6(_, let port): address.port = port
         default: break
         }
-        return ManagementAPI(address: address, server: server, task: task)
+        return ManagementAPI(address: address, server: server, task: task, gate: gate)
     }
 
-    private init(address: ListenAddress, server: HTTPServer, task: Task<Void, any Error>) {
+    /// Requests need that token from now on. For an API that was started with one.
+    public func replaceToken(_ token: String) { gate.replace(BearerToken(token)) }
+
+    private init(
+        address: ListenAddress, server: HTTPServer, task: Task<Void, any Error>, gate: TokenGate
+    ) {
+        self.gate = gate
         self.address = address
         self.server = server
         self.task = task
@@ -143,7 +150,7 @@ struct Readiness: Encodable {
 
 /// Answers requests.
 struct ManagementHandler: HTTPHandler {
-    let token: BearerToken?
+    let gate: TokenGate
     let streams: StreamRoutes?
     let snapshot: @Sendable () -> CollectorSnapshot
     private let clock: @Sendable () -> Int64
@@ -151,19 +158,19 @@ struct ManagementHandler: HTTPHandler {
 
     /// `clock`: monotonic, ns.
     init(
-        token: BearerToken?, streams: (any StreamControl)? = nil,
+        gate: TokenGate, streams: (any StreamControl)? = nil,
         snapshot: @escaping @Sendable () -> CollectorSnapshot,
         clock: @escaping @Sendable () -> Int64 = { ck_monotonic_nanos() }
     ) {
-        self.token = token
-        self.streams = streams.map { StreamRoutes(control: $0, isGuarded: token != nil) }
+        self.gate = gate
+        self.streams = streams.map { StreamRoutes(control: $0, isGuarded: gate.isGuarded) }
         self.snapshot = snapshot
         self.clock = clock
     }
 
     func handleRequest(_ request: HTTPRequest) async throws -> HTTPResponse {
         let isProbe = request.path == "/healthz" || request.path == "/readyz"
-        if let token, !isProbe, !token.admits(request.headers[.authorization]) {
+        if !isProbe, !gate.admits(request.headers[.authorization]) {
             return JSONAnswer.error(
                 .unauthorized, "a valid token is needed: Authorization: Bearer TOKEN (api.token)",
                 headers: [HTTPHeader("WWW-Authenticate"): "Bearer"])

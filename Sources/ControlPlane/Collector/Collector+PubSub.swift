@@ -27,9 +27,11 @@ extension Collector {
 extension Collector {
     /// Google's application default credentials. Where no token can be had at the start that is an error: better now
     /// than with the first batch.
+    private static let tokenPatience = 15.0
+
     private func makeTokenSource() throws -> any TokenSource {
         let credentials = try Credentials.resolve(environment: ProcessInfo.processInfo.environment)
-        try credentials.start()
+        try credentials.start(patience: Collector.tokenPatience)
         logger.info("credentials: \(credentials.description)")
         return CredentialTokens(credentials: credentials)
     }

@@ -36,7 +36,7 @@ public enum CollectorRun {
             collector.look()
             if stop.reloads > reloads {
                 reloads = stop.reloads
-                collector.reload(reload)
+                collector.reload(reload, api: api)
             }
             do { try await watch(collector) } catch { failure = error }
         }
@@ -50,12 +50,17 @@ public enum CollectorRun {
 }
 
 extension Collector {
-    fileprivate func reload(_ load: (@Sendable () throws -> Configuration.Loaded)?) {
+    fileprivate func reload(
+        _ load: (@Sendable () throws -> Configuration.Loaded)?, api: ManagementAPI?
+    ) {
         guard let load else {
             logger.warning("SIGHUP: there is no configuration file to reload, nothing was changed")
             return
         }
-        Reload(running: configuration, subscriptions: live, logger: logger, load: load).run()
+        Reload(
+            running: configuration, subscriptions: live, logger: logger, load: load,
+            replaceToken: { api?.replaceToken($0) }
+        ).run()
     }
 
     /// `lane-0 on CPU 1, publish`.

@@ -1,6 +1,7 @@
 import CKernel
 import ExchangeAdapter
 import Foundation
+import GoogleCloud
 import Yams
 
 extension Configuration {
@@ -10,6 +11,8 @@ extension Configuration {
         public var configuration: Configuration
         /// Warnings, in the order of the file.
         public var warnings: [ConfigurationProblem]
+        /// The values that stand in Secret Manager, in the order of the reading.
+        public var secrets: [SecretUse] = []
     }
 
     /// Reads and checks a file. All errors are found in one go. A file that cannot be read gives one problem without
@@ -46,7 +49,7 @@ extension Configuration {
         if problems.contains(where: { $0.severity == .error }) {
             throw ConfigurationErrors(problems: problems)
         }
-        return Loaded(configuration: decoder.configuration, warnings: problems)
+        return Loaded(configuration: decoder.configuration, warnings: problems, secrets: reader.secrets)
     }
 
     /// The parser stops at a repeated key. So that the other errors are still found, the first of the two is renamed
@@ -134,13 +137,19 @@ extension Configuration {
 }
 
 extension ConfigurationContext {
-    /// This process's environment, CPUs and files.
-    public static func process(adapters: [any ExchangeAdapter.Type]) -> ConfigurationContext {
+    /// This process's environment, CPUs and files. `readsSecrets`: `secret://` references are read from Secret Manager,
+    /// each once, with the credentials of the environment; otherwise they are only named.
+    public static func process(
+        adapters: [any ExchangeAdapter.Type], readsSecrets: Bool = false
+    ) -> ConfigurationContext {
         var cpus = [Int32](repeating: 0, count: 1024)
         let count = max(0, min(Int(ck_allowed_cpus(&cpus, Int32(cpus.count))), cpus.count))
+        let environment = ProcessInfo.processInfo.environment
+        let manager = SecretManager(environment: environment)
         return ConfigurationContext(
-            environment: ProcessInfo.processInfo.environment, adapters: adapters,
-            allowedCPUs: cpus[..<count].map(Int.init), unreadable: FileReading.unreadable)
+            environment: environment, adapters: adapters, allowedCPUs: cpus[..<count].map(Int.init),
+            secrets: readsSecrets ? .read { manager.result($0) } : .named,
+            unreadable: FileReading.unreadable)
     }
 }
 

@@ -1,4 +1,5 @@
 import ExchangeAdapter
+import GoogleCloud
 
 /// One thing that is wrong with a configuration, or that its author should know.
 public struct ConfigurationProblem: Error, Sendable, Equatable, CustomStringConvertible {
@@ -47,6 +48,16 @@ public struct ConfigurationErrors: Error, CustomStringConvertible {
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 }
 
+/// A value that is taken from Secret Manager.
+public struct SecretUse: Sendable, Equatable {
+    /// Where it stands: `api.token`.
+    public var keyPath: String
+    /// Which secret.
+    public var reference: SecretReference
+    /// Whether it was read.
+    public var isRead: Bool
+}
+
 /// What a configuration is checked against.
 public struct ConfigurationContext: Sendable {
     /// The environment that `${VAR}` refers to.
@@ -57,15 +68,28 @@ public struct ConfigurationContext: Sendable {
     public var allowedCPUs: [Int]
     /// Why a file cannot be read, or nil where it can.
     public var unreadable: @Sendable (String) -> String?
+    /// What is done with `secret://` references.
+    public var secrets: SecretAccess
+
+    /// What is done with `secret://` references.
+    public enum SecretAccess: Sendable {
+        /// They are errors.
+        case refused
+        /// They are told, and their values are neither read nor checked.
+        case named
+        /// They are read. The closure may take its time.
+        case read(@Sendable (SecretReference) -> Result<String, CredentialsError>)
+    }
 
     /// A context.
     public init(
         environment: [String: String], adapters: [any ExchangeAdapter.Type], allowedCPUs: [Int],
-        unreadable: @escaping @Sendable (String) -> String?
+        secrets: SecretAccess = .refused, unreadable: @escaping @Sendable (String) -> String?
     ) {
         self.environment = environment
         self.adapters = adapters
         self.allowedCPUs = allowedCPUs
         self.unreadable = unreadable
+        self.secrets = secrets
     }
 }

@@ -1,3 +1,4 @@
+import GoogleCloud
 import Telemetry
 import Yams
 
@@ -8,6 +9,8 @@ final class ConfigurationReader {
     /// Spelling under which a repeated key was hidden from the YAML parser → its real spelling.
     let hiddenKeys: [String: String]
     private(set) var problems: [ConfigurationProblem] = []
+    /// The references to secrets that were met, in the order of the reading.
+    private(set) var secrets: [SecretUse] = []
 
     init(file: String, context: ConfigurationContext, hiddenKeys: [String: String]) {
         self.file = file
@@ -102,17 +105,45 @@ final class ConfigurationReader {
             return nil
         }
         var isSecret = SecretNames.suggestsSecret(path)
-        guard let text = substitute(raw, mark: node.mark, path: path, isSecret: &isSecret) else { return nil }
-        if text.hasPrefix("secret://") {
-            report(
-                at: node.mark, path,
-                "secret:// references are not supported yet in this version; take the value from the environment: ${NAME}"
-            )
-            return nil
+        guard var text = substitute(raw, mark: node.mark, path: path, isSecret: &isSecret) else { return nil }
+        if text.hasPrefix(SecretReference.scheme) {
+            guard let secret = secret(text, mark: node.mark, path: path) else { return nil }
+            text = secret
+            isSecret = true
+            SecretValues.shared.insert(text)
         }
         return ConfigurationScalar(
             text: text, mark: node.mark, path: path, isSecret: isSecret,
             shown: isSecret ? (raw == text ? "the value" : raw) : "\"\(text)\"")
+    }
+
+    /// The text of a secret; nil, without a problem, where it is only named and not read: what such a value holds is not
+    /// checked then.
+    private func secret(_ text: String, mark: Mark?, path: String) -> String? {
+        guard let reference = SecretReference(text) else {
+            report(
+                at: mark, path,
+                "this is no name of a secret's version; write secret://projects/P/secrets/S/versions/V, or .../locations/L/secrets/..., with a number or latest for V"
+            )
+            return nil
+        }
+        switch context.secrets {
+        case .refused:
+            report(at: mark, path, "secret:// references belong into the configuration file")
+            return nil
+        case .named:
+            secrets.append(SecretUse(keyPath: path, reference: reference, isRead: false))
+            return nil
+        case .read(let read):
+            switch read(reference) {
+            case .success(let text):
+                secrets.append(SecretUse(keyPath: path, reference: reference, isRead: true))
+                return text
+            case .failure(let error):
+                report(at: mark, path, error.description)
+                return nil
+            }
+        }
     }
 
     private func substitute(_ raw: String, mark: Mark?, path: String, isSecret: inout Bool) -> String? {
@@ -149,8 +180,11 @@ final class ConfigurationReader {
                 )
                 return nil
             }
-            if SecretNames.suggestsSecret(String(name)) { isSecret = true }
             let value = context.environment[String(name)]
+            if SecretNames.suggestsSecret(String(name)) {
+                isSecret = true
+                SecretValues.shared.insert(value ?? "")
+            }
             if let value, !value.isEmpty || dash == nil {
                 result += value
             } else if let dash {
@@ -247,7 +281,8 @@ struct ConfigurationSection {
             return nil
         }
         guard range.contains(Int(value)) else {
-            reader.report(at: scalar.mark, scalar.path, "\(value) is out of range; \(remedy)")
+            let shown = scalar.isSecret ? scalar.shown : "\(value)"
+            reader.report(at: scalar.mark, scalar.path, "\(shown) is out of range; \(remedy)")
             return nil
         }
         return Int(value)
@@ -262,7 +297,7 @@ struct ConfigurationSection {
             return fallback
         }
         guard range.contains(value) else {
-            error(key, "\(scalar.text) is out of range; \(remedy)")
+            error(key, "\(scalar.isSecret ? scalar.shown : scalar.text) is out of range; \(remedy)")
             return fallback
         }
         return value
@@ -277,7 +312,7 @@ struct ConfigurationSection {
             return fallback
         }
         guard range.contains(value) else {
-            error(key, "\(scalar.text) is out of range; \(remedy)")
+            error(key, "\(scalar.isSecret ? scalar.shown : scalar.text) is out of range; \(remedy)")
             return fallback
         }
         return value

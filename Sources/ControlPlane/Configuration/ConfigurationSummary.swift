@@ -1,14 +1,16 @@
 import ExchangeAdapter
 import MarketData
+import Telemetry
 import Wire
 
 /// What a configuration would do, for people.
 public struct ConfigurationSummary {
     private var lines: [String] = []
 
-    /// Some lines without a newline at the end. Holds no secrets.
+    /// Some lines without a newline at the end. Holds no secrets; `secrets` are named.
     public static func render(
-        _ configuration: Configuration, adapters: [any ExchangeAdapter.Type] = Adapters.all
+        _ configuration: Configuration, secrets: [SecretUse] = [],
+        adapters: [any ExchangeAdapter.Type] = Adapters.all
     ) -> String {
         var summary = ConfigurationSummary()
         summary.title("collector \(configuration.collector.name), version \(ProductVersion.text)")
@@ -22,13 +24,22 @@ public struct ConfigurationSummary {
         summary.title(
             "API " + (configuration.api.listen.map { "http://\($0)" } ?? "off")
                 + (configuration.api.token == nil ? "" : ", with a token"))
-        return summary.lines.joined(separator: "\n")
+        summary.add(secrets)
+        return SecretValues.shared.redact(summary.lines.joined(separator: "\n"))
     }
 
     private mutating func title(_ text: String) { lines.append(text) }
 
     private mutating func entry(_ key: String, _ value: String) {
         lines.append("  " + key + String(repeating: " ", count: max(1, 12 - key.count)) + value)
+    }
+
+    private mutating func add(_ secrets: [SecretUse]) {
+        if !secrets.isEmpty { title("secrets") }
+        for secret in secrets {
+            let state = secret.isRead ? "read" : "not read; check --resolve-secrets reads it"
+            entry(secret.keyPath, "\(secret.reference), \(state)")
+        }
     }
 
     private mutating func add(_ exchange: Configuration.Exchange, market: Int, plan: FleetPlan?) {

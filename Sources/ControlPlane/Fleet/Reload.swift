@@ -2,22 +2,26 @@ import ExchangeAdapter
 import Logging
 import MarketData
 
-/// Applies a changed configuration file while the collector runs: subscriptions at once, everything else is said to
-/// need a restart.
+/// Applies a changed configuration file while the collector runs: subscriptions and the API's token at once, everything
+/// else is said to need a restart.
 public struct Reload: Sendable {
     private let subscriptions: LiveSubscriptions
     private let load: @Sendable () throws -> Configuration.Loaded
     private let logger: Logger
+    private let replaceToken: @Sendable (String) -> Void
     /// What runs, its subscriptions aside.
     private let running: Configuration
 
     /// - Parameters:
     ///   - running: the configuration that the collector was started with.
-    ///   - load: reads the file again.
+    ///   - load: reads the file again, and the secrets that it names.
+    ///   - replaceToken: makes the API want another token.
     public init(
         running: Configuration, subscriptions: LiveSubscriptions, logger: Logger,
-        load: @escaping @Sendable () throws -> Configuration.Loaded
+        load: @escaping @Sendable () throws -> Configuration.Loaded,
+        replaceToken: @escaping @Sendable (String) -> Void = { _ in }
     ) {
+        self.replaceToken = replaceToken
         self.running = running
         self.subscriptions = subscriptions
         self.logger = logger
@@ -36,7 +40,13 @@ public struct Reload: Sendable {
             return
         }
         for warning in loaded.warnings { logger.warning("reload: \(warning.description)") }
-        for key in ConfigurationChange.keys(from: running, to: loaded.configuration) {
+        var unapplied = loaded.configuration
+        // A token that appears or goes changes what may be asked without one: that is a matter of `listen`, too.
+        if let token = unapplied.api.token, running.api.token != nil {
+            replaceToken(token)
+            unapplied.api.token = running.api.token
+        }
+        for key in ConfigurationChange.keys(from: running, to: unapplied) {
             logger.warning("reload: \(key) was changed in the file and is not applied; restart to apply it")
         }
         // By name: the file may name markets in another order, or others, which need a restart.
