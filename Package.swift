@@ -7,6 +7,8 @@ let package = Package(
     products: [
         .executable(name: "exchange-collector", targets: ["exchange-collector"]),
         .executable(name: "feed-replayer", targets: ["feed-replayer"]),
+        // For consumers of the messages; the same in Python beside it.
+        .library(name: "MarketReader", targets: ["MarketReader"]),
         // For Benchmarks/, which is a package of its own.
         .library(
             name: "CollectorStages",
@@ -77,6 +79,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // The other end: what consumers read messages with.
+        .target(name: "MarketReader", dependencies: ["CZstd"], exclude: ["python"]),
+
         // A fake exchange, for the demo, the tests and the load runs.
         .executableTarget(
             name: "feed-replayer",
@@ -114,6 +119,7 @@ let package = Package(
             name: "ParsingTests", dependencies: ["Parsing", "ExchangeAdapter", "MarketData", "Rings", "Wire"]),
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
         .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
+        .testTarget(name: "MarketReaderTests", dependencies: ["MarketReader", "CZstd"]),
         .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
         .testTarget(
             name: "TelemetryTests",

@@ -31,6 +31,10 @@ const char *cz_error_text(int64_t code) { return ZSTD_getErrorString((ZSTD_Error
 cz_decompressor *cz_decompressor_new(void) { return (cz_decompressor *)ZSTD_createDCtx(); }
 void cz_decompressor_free(cz_decompressor *decompressor) { ZSTD_freeDCtx((ZSTD_DCtx *)decompressor); }
 
+void cz_decompressor_reset(cz_decompressor *decompressor) {
+    ZSTD_DCtx_reset((ZSTD_DCtx *)decompressor, ZSTD_reset_session_only);
+}
+
 int64_t cz_decompress(cz_decompressor *decompressor, void *to, size_t room, size_t *to_used, const void *from,
                       size_t count, size_t *from_used) {
     ZSTD_outBuffer out = {to, room, *to_used};

@@ -20,6 +20,8 @@ const char *cz_error_text(int64_t code);
 typedef struct cz_decompressor cz_decompressor;
 cz_decompressor *cz_decompressor_new(void);
 void cz_decompressor_free(cz_decompressor *decompressor);
+/// Forgets a frame that was begun: the next input begins a new one.
+void cz_decompressor_reset(cz_decompressor *decompressor);
 /// Consumes from [*from_used, count) and fills [*to_used, room). Returns 0 at the end of a frame, > 0 where more
 /// input is wanted, < 0 on corrupt input.
 int64_t cz_decompress(cz_decompressor *decompressor, void *to, size_t room, size_t *to_used, const void *from,
