@@ -25,10 +25,26 @@ public final class Route: Sendable {
     public let topic: String
     /// Empty: none.
     public let orderingKey: String
+    /// Whose batches these are; nil: this run's.
+    public let origin: Origin?
+
+    /// A run of a collector, which stands in the attributes of its messages.
+    public struct Origin: Sendable, Hashable {
+        /// The first half of its batch ids.
+        public var runID: UInt64
+        /// The instance's name.
+        public var collector: String
+
+        /// That run of that instance.
+        public init(runID: UInt64, collector: String) {
+            self.runID = runID
+            self.collector = collector
+        }
+    }
 
     init(
         index: Int, kind: EventKind, market: Int, exchange: String, symbol: String?, topic: String,
-        orderingKey: String
+        orderingKey: String, origin: Origin?
     ) {
         self.index = index
         self.kind = kind
@@ -37,6 +53,7 @@ public final class Route: Sendable {
         self.symbol = symbol
         self.topic = topic
         self.orderingKey = orderingKey
+        self.origin = origin
     }
 }
 
@@ -67,14 +84,16 @@ public final class RouteTable: @unchecked Sendable {
         return route
     }
 
-    /// For the batch thread: makes the next route; nil where the table is full.
+    /// For the batch thread (before it runs, for whoever starts it): makes the next route; nil where the table is full.
+    /// `origin`: nil for this run.
     public func append(
-        kind: EventKind, market: Int, exchange: String, symbol: String?, topic: String, orderingKey: String
+        kind: EventKind, market: Int, exchange: String, symbol: String?, topic: String, orderingKey: String,
+        origin: Route.Origin? = nil
     ) -> Route? {
         guard used < capacity else { return nil }
         let route = Route(
             index: used, kind: kind, market: market, exchange: exchange, symbol: symbol, topic: topic,
-            orderingKey: orderingKey)
+            orderingKey: orderingKey, origin: origin)
         (routes + used).initialize(to: route)
         used += 1
         return route
@@ -141,19 +160,62 @@ public final class RouteTable: @unchecked Sendable {
     public var eventTime: Int64
 }
 
-/// A closed batch in the ring; valid until the consumer releases it.
+/// Where the publisher's spool has a batch.
+@frozen public struct SpoolPlace: Sendable, Equatable, BitwiseCopyable {
+    /// Number of the file; 0: the batch is not in the spool.
+    public var segment: UInt32
+    /// Position in the file, counted from 0.
+    public var record: UInt32
+    /// The spool's number for the batch's topic and ordering key.
+    public var lane: UInt32
+
+    /// A place.
+    public init(segment: UInt32, record: UInt32, lane: UInt32) {
+        self.segment = segment
+        self.record = record
+        self.lane = lane
+    }
+
+    /// In no spool.
+    @inlinable public static var nowhere: SpoolPlace { SpoolPlace(segment: 0, record: 0, lane: 0) }
+    /// Whether the batch is in the spool.
+    @inlinable public var isSomewhere: Bool { segment != 0 }
+}
+
+/// A closed batch in the ring, or one that was read from the spool; valid until its bytes are given back.
 public struct BatchView {
-    let payload: UnsafeRawBufferPointer
+    /// Header, data and table as they lie in the ring.
+    public let payload: UnsafeRawBufferPointer
     /// Its description.
     public let header: BatchHeader
     /// Its route.
     public let route: Route
+    /// Where the spool has it.
+    public let place: SpoolPlace
+    /// Whether what follows the header is not the data but messages as the sink once encoded them.
+    public let isEncoded: Bool
 
     /// A view of the payload that `RingConsumer.peek()` returned.
     public init(payload: UnsafeMutableRawBufferPointer, routes: RouteTable) {
         self.payload = UnsafeRawBufferPointer(payload)
         header = payload.load(as: BatchHeader.self)
         route = routes.route(Int(header.route))
+        place = .nowhere
+        isEncoded = false
+    }
+
+    /// A view of such a payload (aligned to 8, its header valid) that came from the spool.
+    public init(payload: UnsafeRawBufferPointer, route: Route, place: SpoolPlace, isEncoded: Bool) {
+        self.payload = payload
+        header = payload.load(as: BatchHeader.self)
+        self.route = route
+        self.place = place
+        self.isEncoded = isEncoded
+    }
+
+    /// The messages of a batch that ``isEncoded``.
+    public var messages: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: payload[BatchHeader.size...])
     }
 
     /// A zstd frame, or lines of JSON, each ended by a newline.

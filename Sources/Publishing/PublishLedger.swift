@@ -68,6 +68,11 @@ public final class PublishLedger: Sendable {
     private let latencies: [LatencyHistogram]
     private let state = Mutex(State())
     private let ended = Atomic<Bool>(false)
+    /// See ``oldestUnsafe``; 0: none.
+    private let oldestHeld = Atomic<Int64>(0)
+    private let oldestWaiting = Atomic<Int64>(0)
+    /// For the publisher thread alone.
+    nonisolated(unsafe) private var unsafeBatches = UnsafeBatches()
 
     /// Notes that are kept for the control plane at most.
     static let noteLimit = 64
@@ -129,6 +134,17 @@ public final class PublishLedger: Sendable {
         return max(0, total(.bytesTaken) - published)
     }
 
+    /// When the oldest batch was closed that would be lost with the process: that is in the ring or with the sink,
+    /// and neither acknowledged nor in the spool. ns since the epoch; nil: there is none. A batch counts from when the
+    /// publisher thread first sees it, which is one of its cycles after it was closed.
+    public var oldestUnsafe: Int64? {
+        // In this order a batch on its way from the ring to the sink cannot be missed.
+        let waiting = oldestWaiting.load(ordering: .acquiring)
+        let held = oldestHeld.load(ordering: .acquiring)
+        if held == 0 { return waiting == 0 ? nil : waiting }
+        return waiting == 0 ? held : min(held, waiting)
+    }
+
     /// Requests (writes, for a file) that ended so.
     public func requests(_ code: PublishCode) -> Int { codes.value(Int(code.rawValue)) }
 
@@ -171,6 +187,22 @@ public final class PublishLedger: Sendable {
         taken.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
         totals.add(Int(receipt.bytes), to: Total.bytesTaken.rawValue)
         totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesTaken.rawValue)
+        guard !receipt.place.isSomewhere else { return }
+        unsafeBatches.append(number: receipt.number, closedTime: receipt.closedTime)
+        setOldestHeld()
+    }
+
+    private func setOldestHeld() {
+        let oldest = unsafeBatches.oldest ?? 0
+        guard oldest != oldestHeld.load(ordering: .relaxed) else { return }
+        oldestHeld.store(oldest, ordering: .releasing)
+    }
+
+    /// When the batch was closed that is next in the ring; nil: the ring is empty.
+    func setWaiting(_ closedTime: Int64?) {
+        let waiting = closedTime ?? 0
+        guard waiting != oldestWaiting.load(ordering: .relaxed) else { return }
+        oldestWaiting.store(waiting, ordering: .releasing)
     }
 
     /// The sink has it safe. `now`: ns since the epoch.
@@ -180,6 +212,9 @@ public final class PublishLedger: Sendable {
         totals.add(Int(receipt.bytes), to: Total.bytesPublished.rawValue)
         totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesPublished.rawValue)
         published.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
+        guard receipt.endsBatch, !receipt.place.isSomewhere else { return }
+        unsafeBatches.remove(number: receipt.number)
+        setOldestHeld()
     }
 
     /// Something hinders the sink. The same text again only moves the problem's time; another one

@@ -10,6 +10,7 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
     private var input: RingConsumer
     private let routes: RouteTable
     private let sink: S
+    private let ledger: PublishLedger
     private let monitor: BatchMonitor
     private let waker: Waker
     private var isBlocked = false
@@ -27,6 +28,7 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
         self.input = input
         self.routes = routes
         self.sink = sink
+        ledger = sink.ledger
         self.monitor = monitor
         self.waker = waker
     }
@@ -46,8 +48,9 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
             work += 1
         }
         input.release()
+        ledger.setWaiting(input.peek().map { $0.load(as: BatchHeader.self).closedTime })
         let done = sink.doWork(now: ck_monotonic_nanos())
-        monitor.setPublisherLoad(sink.ledger.batchesInFlight)
+        monitor.setPublisherLoad(ledger.batchesInFlight)
         return work + done
     }
 

@@ -16,8 +16,11 @@ public struct PublishError: Error, CustomStringConvertible, Equatable {
 @frozen public enum SinkAnswer: Sendable {
     /// It has a copy; the ring may give the bytes back.
     case accepted
-    /// It holds as much as it may: the batch stays in the ring, and so the pressure reaches the socket.
+    /// It holds as much as it may: the batch goes to the spool; without one it stays in the ring, and so the pressure
+    /// reaches the socket.
     case full
+    /// It holds as much as it may of this topic and ordering key; others would be taken.
+    case laneFull
 }
 
 /// Where batches go. Belongs to the publisher thread; only the ledger is shared.
@@ -51,6 +54,12 @@ struct BatchReceipt {
     var kind: EventKind
     /// False for the parts of a batch other than its last.
     var endsBatch: Bool
+    /// Index of the route.
+    var route: UInt32
+    /// Counts the batches of a run.
+    var number: UInt64
+    /// Where the spool has the batch.
+    var place: SpoolPlace
 
     init(_ batch: BatchView) {
         market = UInt32(truncatingIfNeeded: batch.route.market)
@@ -60,5 +69,8 @@ struct BatchReceipt {
         closedTime = batch.header.closedTime
         kind = batch.route.kind
         endsBatch = true
+        route = UInt32(truncatingIfNeeded: batch.route.index)
+        number = batch.header.number
+        place = batch.place
     }
 }
