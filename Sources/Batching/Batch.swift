@@ -127,6 +127,8 @@ public final class RouteTable: @unchecked Sendable {
     public var tableOffset: UInt32
     /// One zstd frame rather than plain text.
     public var isCompressed: Bool
+    /// The id of the dictionary that the frame needs; 0: none.
+    public var dictionary: UInt32
 
     /// Bytes that the header takes in the record: the data begin here.
     @inlinable public static var size: Int { 80 }
@@ -145,6 +147,7 @@ public final class RouteTable: @unchecked Sendable {
         closedTime = 0
         tableOffset = 0
         isCompressed = false
+        dictionary = 0
     }
 }
 

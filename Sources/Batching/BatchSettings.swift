@@ -28,6 +28,10 @@ public struct BatchSettings: Sendable {
     public var maxDelayNanos: Int64 = 1_000_000
     /// zstd level; nil: no compression.
     public var compressionLevel: Int? = 1
+    /// log2 of the bytes that zstd looks back; 0: by level and size.
+    public var compressionWindow = 0
+    /// At most one for each kind of events; kinds without are compressed without.
+    public var dictionaries: [CompressionDictionary] = []
     /// Messages of one event or of many.
     public var payload = PayloadMode.batch
     /// Whether open batches close at once when no event waits and the publisher has nothing to do.

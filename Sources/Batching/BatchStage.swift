@@ -31,7 +31,8 @@ public struct BatchStage: ~Copyable, Stage {
     private let inputs: UnsafeMutablePointer<BatchInput>
     private let inputCount: Int
     private var output: RingProducer
-    private let compressor: OpaquePointer?
+    /// Nil: batches stay as they are.
+    private let compressor: BatchCompressor?
     private let monitor: BatchMonitor
     /// The monitor's histograms, by kind.
     private let internalLatency: UnsafeMutablePointer<LatencyRecorder>
@@ -62,7 +63,7 @@ public struct BatchStage: ~Copyable, Stage {
         }
         inputCount = count
         self.output = output
-        compressor = settings.isCompressed ? cz_compressor_new(Int32(settings.compressionLevel ?? 1)) : nil
+        compressor = BatchCompressor(settings)
         self.monitor = monitor
         internalLatency = .allocate(capacity: EventKind.count)
         feedLatency = .allocate(capacity: EventKind.count)
@@ -78,7 +79,6 @@ public struct BatchStage: ~Copyable, Stage {
         inputs.deallocate()
         internalLatency.deallocate()
         feedLatency.deallocate()
-        cz_compressor_free(compressor)
     }
 
     /// One cycle; see the type.
@@ -240,19 +240,20 @@ public struct BatchStage: ~Copyable, Stage {
         let batch = router.batches + Int(index)
         let raw = batch.pointee.textLength
         let count = batch.pointee.count
-        let dataRoom = compressor == nil ? raw : max(raw, cz_bound(raw))
+        let dataRoom = settings.isCompressed ? max(raw, cz_bound(raw)) : raw
         let tableRoom = batch.pointee.slices == nil ? 0 : count * MemoryLayout<EventSlice>.stride + 8
         guard let room = output.reserve(BatchHeader.size + dataRoom + tableRoom) else { return false }
 
         var header = BatchHeader()
         let data = room + BatchHeader.size
         var dataBytes = raw
-        if let compressor {
-            let written = cz_compress(compressor, data, dataRoom, batch.pointee.text, raw)
-            if written > 0 {
-                header.isCompressed = true
-                dataBytes = Int(written)
-            }
+        if let frame = compressor?.compress(
+            batch.pointee.kind, from: batch.pointee.text, count: raw, to: data, room: dataRoom),
+            frame.bytes > 0
+        {
+            header.isCompressed = true
+            header.dictionary = frame.dictionary
+            dataBytes = frame.bytes
         }
         if !header.isCompressed { data.copyMemory(from: batch.pointee.text, byteCount: raw) }
         var size = BatchHeader.size + dataBytes

@@ -67,10 +67,14 @@ public final class MessageDecoder {
     /// No batch is longer unpacked; what claims more is corrupt. Bytes.
     public static let longestContent = 256 << 20
 
-    /// Throws where there is no memory.
-    public init() throws(UnreadableMessage) {
+    /// `dictionaries`: files of `train-dictionary`, for messages with the attribute `dictionary`. Throws where one is none,
+    /// or where there is no memory.
+    public init(dictionaries: [[UInt8]] = []) throws(UnreadableMessage) {
         guard let context = cz_decompressor_new() else { throw UnreadableMessage("zstd: no memory") }
         self.context = context
+        for bytes in dictionaries where cz_decompressor_add(context, bytes, bytes.count) != 0 {
+            throw UnreadableMessage("this is no zstd dictionary with an id; give a file of train-dictionary")
+        }
     }
 
     deinit { cz_decompressor_free(context) }
@@ -120,6 +124,11 @@ public final class MessageDecoder {
                     cz_decompress(
                         context, $0.baseAddress, $0.count, &produced, input.baseAddress, input.count, &used)
                 }
+            }
+            let missing = cz_decompressor_missing(context)
+            guard missing == 0 else {
+                throw UnreadableMessage(
+                    "zstd dictionary \(missing) is not here; give its file to MessageDecoder")
             }
             guard result >= 0 else {
                 throw UnreadableMessage("corrupt zstd data: \(String(cString: cz_error_text(result)))")

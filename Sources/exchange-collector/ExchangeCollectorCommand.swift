@@ -21,5 +21,6 @@ struct ExchangeCollectorCommand: ParsableCommand {
         version: ProductVersion.text,
         subcommands: [
             DemoCommand.self, RunCommand.self, CheckCommand.self, PlanCommand.self, TailCommand.self,
+            TrainDictionaryCommand.self,
         ])
 }

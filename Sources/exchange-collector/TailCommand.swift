@@ -36,6 +36,11 @@ struct TailCommand: ParsableCommand {
     var symbol: [String] = []
     @Option(help: "End after so many events.")
     var limit: Int?
+    @Option(
+        help: ArgumentHelp(
+            "A zstd dictionary, or a directory of them, for events that were compressed with others than this"
+                + " program's own.", valueName: "path"))
+    var dictionaries: String?
     @Flag(help: "Print the events' JSON as it was published.")
     var json = false
 
@@ -51,6 +56,7 @@ struct TailCommand: ParsableCommand {
         settings.types = Set(type)
         settings.symbols = Set(symbol)
         settings.limit = limit
+        settings.dictionaries = dictionaries
         settings.isJSON = json
         return settings
     }

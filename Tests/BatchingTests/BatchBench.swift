@@ -25,6 +25,7 @@ struct BatchHeaderValues: Equatable {
     var firstEventTime: Int64
     var lastEventTime: Int64
     var isCompressed: Bool
+    var dictionary: UInt32 = 0
 }
 
 struct EventSliceValues: Equatable {
@@ -41,6 +42,7 @@ final class BatchBench {
     var events: RingProducer
     var stage: BatchStage
     var batches: RingConsumer
+    private let dictionaries: [CompressionDictionary]
 
     init(ringBytes: Int = 1 << 20, _ change: (inout BatchSettings) -> Void = { _ in }) throws {
         var settings = BatchSettings(
@@ -50,6 +52,7 @@ final class BatchBench {
         settings.maxDelayNanos = 3_600_000_000_000
         settings.closeWhenIdle = false
         change(&settings)
+        dictionaries = settings.dictionaries
         let (eventProducer, eventConsumer, _) = try Ring.make(name: "events", minimumCapacity: 1 << 20)
         let (batchProducer, batchConsumer, _) = try Ring.make(name: "batches", minimumCapacity: ringBytes)
         let waker = try Waker()
@@ -106,7 +109,7 @@ final class BatchBench {
                         firstSequence: batch.header.firstSequence, lastSequence: batch.header.lastSequence,
                         firstEventTime: batch.header.firstEventTime,
                         lastEventTime: batch.header.lastEventTime,
-                        isCompressed: batch.header.isCompressed),
+                        isCompressed: batch.header.isCompressed, dictionary: batch.header.dictionary),
                     lines: String(decoding: text, as: UTF8.self).split(separator: "\n").map(String.init),
                     events: batch.isEventMode
                         ? (0..<Int(batch.header.count)).map {
@@ -122,6 +125,9 @@ final class BatchBench {
     private func decompress(_ data: UnsafeRawBufferPointer) throws -> [UInt8] {
         let decompressor = try #require(cz_decompressor_new())
         defer { cz_decompressor_free(decompressor) }
+        for dictionary in dictionaries {
+            try #require(cz_decompressor_add(decompressor, dictionary.bytes, dictionary.bytes.count) == 0)
+        }
         var out = [UInt8](repeating: 0, count: 1 << 20)
         var used = 0
         var read = 0

@@ -163,6 +163,8 @@ import Wire
             ConfigurationUnits.duration(try text("batching", "maxDelay")) == loaded.batching.maxDelayNanos)
         #expect(try text("batching", "compression") == loaded.batching.compression.rawValue)
         #expect(try integer("batching", "level") == loaded.batching.level)
+        #expect(try integer("batching", "window") == loaded.batching.windowBytes)
+        #expect(try text("batching", "dictionary") == loaded.batching.dictionary.text)
         #expect(try text("batching", "payload") == loaded.batching.payload.rawValue)
         #expect(try text("sink", "topic") == loaded.sink.topic)
         #expect(try text("sink", "orderingKey") == loaded.sink.orderingKey)

@@ -7,11 +7,11 @@ import Testing
 
 @Suite struct TailTests {
     static func compress(_ text: String) -> Data {
-        guard let compressor = cz_compressor_new(1) else { return Data() }
+        guard let compressor = cz_compressor_new(1, 0) else { return Data() }
         defer { cz_compressor_free(compressor) }
         let from = Array(text.utf8)
         var to = [UInt8](repeating: 0, count: cz_bound(from.count))
-        let count = cz_compress(compressor, &to, to.count, from, from.count)
+        let count = cz_compress(compressor, nil, &to, to.count, from, from.count)
         return Data(to[..<Int(count)])
     }
 

@@ -152,10 +152,10 @@ func frames<Source: FeedSource & ~Copyable>(
     }
 
     private func compressed(_ bytes: [UInt8]) throws -> [UInt8] {
-        let compressor = try #require(cz_compressor_new(3))
+        let compressor = try #require(cz_compressor_new(3, 0))
         defer { cz_compressor_free(compressor) }
         var out = [UInt8](repeating: 0, count: cz_bound(bytes.count))
-        let count = cz_compress(compressor, &out, out.count, bytes, bytes.count)
+        let count = cz_compress(compressor, nil, &out, out.count, bytes, bytes.count)
         try #require(count > 0)
         return Array(out[..<Int(count)])
     }

@@ -24,10 +24,10 @@ private func trade(_ sequence: UInt64, id: Int64? = nil, time: Int64? = nil) -> 
 
 private func compressed(_ text: String) -> [UInt8] {
     let bytes = Array(text.utf8)
-    guard let compressor = cz_compressor_new(1) else { return [] }
+    guard let compressor = cz_compressor_new(1, 0) else { return [] }
     defer { cz_compressor_free(compressor) }
     var room = [UInt8](repeating: 0, count: cz_bound(bytes.count))
-    let size = cz_compress(compressor, &room, room.count, bytes, bytes.count)
+    let size = cz_compress(compressor, nil, &room, room.count, bytes, bytes.count)
     return Array(room[..<Int(max(0, size))])
 }
 

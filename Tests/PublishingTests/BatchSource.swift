@@ -121,10 +121,10 @@ final class BatchSource {
     }
 
     private func compress(_ text: [UInt8]) throws -> [UInt8] {
-        guard let compressor = cz_compressor_new(1) else { throw Missing() }
+        guard let compressor = cz_compressor_new(1, 0) else { throw Missing() }
         defer { cz_compressor_free(compressor) }
         var out = [UInt8](repeating: 0, count: cz_bound(text.count))
-        let count = cz_compress(compressor, &out, out.count, text, text.count)
+        let count = cz_compress(compressor, nil, &out, out.count, text, text.count)
         guard count > 0 else { throw Missing() }
         return Array(out[..<Int(count)])
     }

@@ -17,6 +17,8 @@ extension Collector {
         // Standard output is for people and pipes: plain lines.
         let isPlain = from.compression == .none || configuration.sink.type == .stdout
         settings.compressionLevel = isPlain ? nil : from.level
+        settings.compressionWindow = from.windowBytes == 0 ? 0 : from.windowBytes.trailingZeroBitCount
+        settings.dictionaries = dictionaries
         settings.payload = from.payload
         settings.closeWhenIdle = from.closeWhenIdle
         return settings

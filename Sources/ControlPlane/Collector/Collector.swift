@@ -23,6 +23,8 @@ public final class Collector: Sendable {
     let ledger: PublishLedger
     let routes = RouteTable()
     let batchRing: RingStorage
+    /// For compressing batches.
+    let dictionaries: [CompressionDictionary]
     let runID: UInt64
     let startTime: Int64
     private let batchProducer: RingProducerBox
@@ -53,6 +55,7 @@ public final class Collector: Sendable {
                 certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify,
                 minimum: $0.tls.minimum)
         }
+        dictionaries = try configuration.batching.dictionary.load()
         let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
         budgets = Collector.budgets(configuration)
         resolverControl = try StageControl(name: "resolve")

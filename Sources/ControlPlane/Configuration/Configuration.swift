@@ -158,6 +158,10 @@ public struct Configuration: Sendable {
         public var compression = Compression.zstd
         /// zstd's level.
         public var level = 1
+        /// Bytes that zstd looks back, a power of two; 0: by level and size.
+        public var windowBytes = 0
+        /// Which dictionaries batches are compressed with.
+        public var dictionary = DictionarySource.none
         /// One message for each event, or for each batch.
         public var payload = PayloadMode.batch
         /// Whether a batch closes at once when the publisher has nothing to do.
@@ -172,6 +176,25 @@ public struct Configuration: Sendable {
         case zstd
         /// Plain text.
         case none
+    }
+
+    /// `batching.dictionary`.
+    public enum DictionarySource: Sendable, Equatable {
+        /// None: `zstdcat` reads what is written.
+        case none
+        /// Those that the program brings.
+        case embedded
+        /// A directory of `<type>.zdict`, as `train-dictionary` makes it.
+        case directory(String)
+
+        /// As in the configuration.
+        public var text: String {
+            switch self {
+            case .none: "none"
+            case .embedded: "embedded"
+            case .directory(let path): path
+            }
+        }
     }
 
     /// `sink:`.

@@ -151,6 +151,8 @@ struct ConfigurationDecoder {
             "maxDelay", default: batching.maxDelayNanos, in: 0...60_000_000_000)
         batching.compression = section.choice("compression", default: batching.compression)
         batching.level = section.integer("level", default: batching.level, in: -7...19)
+        batching.windowBytes = decodeWindow(section)
+        batching.dictionary = decodeDictionary(section)
         batching.payload = section.choice("payload", default: batching.payload)
         batching.closeWhenIdle = section.bool("closeWhenIdle", default: batching.closeWhenIdle)
         configuration.batching = batching

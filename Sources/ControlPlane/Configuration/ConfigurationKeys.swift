@@ -26,7 +26,8 @@ public enum ConfigurationKeys {
         ],
         "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window", "updateSpeed"],
         "batching": [
-            "maxEvents", "maxBytes", "maxDelay", "compression", "level", "payload", "closeWhenIdle",
+            "maxEvents", "maxBytes", "maxDelay", "compression", "level", "window", "dictionary", "payload",
+            "closeWhenIdle",
         ],
         "sink": [
             "type", "project", "topic", "orderingKey", "createTopics", "path", "rotateBytes", "rotateSeconds",

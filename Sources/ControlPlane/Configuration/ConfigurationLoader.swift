@@ -193,7 +193,7 @@ enum FileReading {
         return status.st_mode & S_IFMT == S_IFDIR ? text(EISDIR) : nil
     }
 
-    private static func text(_ code: Int32) -> String {
+    static func text(_ code: Int32) -> String {
         var buffer = [CChar](repeating: 0, count: 128)
         ck_error_text(code, &buffer, buffer.count)
         return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)

@@ -101,11 +101,23 @@ public struct ConfigurationSummary {
             "\(batching.maxEvents) events, \(ConfigurationUnits.text(bytes: batching.maxBytes)) or"
                 + " \(ConfigurationUnits.text(nanos: batching.maxDelayNanos))"
                 + (batching.closeWhenIdle ? ", sooner when the publisher is idle" : ""))
-        let compression = batching.compression == .zstd ? "zstd level \(batching.level)" : "not compressed"
+        let compression = batching.compression == .zstd ? compression(batching) : "not compressed"
         entry(
             "payload",
             batching.payload == .event
                 ? "one message for each event" : "one message for each batch, \(compression)")
+    }
+
+    private func compression(_ batching: Configuration.Batching) -> String {
+        var text = "zstd level \(batching.level)"
+        if batching.windowBytes > 0 {
+            text += ", window \(ConfigurationUnits.text(bytes: batching.windowBytes))"
+        }
+        guard batching.dictionary != .none, let dictionaries = try? batching.dictionary.load() else {
+            return text
+        }
+        let list = dictionaries.map { "\($0.kind.name) \($0.id)" }.joined(separator: ", ")
+        return text + ", dictionaries \(list)"
     }
 
     private mutating func add(_ sink: Configuration.Sink) {

@@ -1,3 +1,4 @@
+import Batching
 import CKernel
 import Foundation
 
@@ -7,9 +8,13 @@ final class EmulatorReader {
     private let project: String
     private let topic: String
     private let subscription: String
+    private let dictionaries: [CompressionDictionary]
 
     /// Makes the subscription; ``close()`` deletes it.
-    init(host: String, port: UInt16, project: String, topic: String) throws(TailError) {
+    init(
+        host: String, port: UInt16, project: String, topic: String, dictionaries: [CompressionDictionary] = []
+    ) throws(TailError) {
+        self.dictionaries = dictionaries
         client = PlainHTTPClient(host: host, port: port)
         self.project = project
         self.topic = topic
@@ -54,7 +59,7 @@ final class EmulatorReader {
         for received in object["receivedMessages"] as? [[String: Any]] ?? [] {
             if let id = received["ackId"] as? String { acknowledgements.append(id) }
             guard let message = received["message"] as? [String: Any] else { continue }
-            lines += try EmulatorReader.lines(of: message, topic: topic)
+            lines += try EmulatorReader.lines(of: message, topic: topic, dictionaries: dictionaries)
         }
         if !acknowledgements.isEmpty {
             let body = try? JSONSerialization.data(withJSONObject: ["ackIds": acknowledgements])
@@ -66,7 +71,9 @@ final class EmulatorReader {
     }
 
     /// The events of one message, each with its newline.
-    static func lines(of message: [String: Any], topic: String) throws(TailError) -> [UInt8] {
+    static func lines(
+        of message: [String: Any], topic: String, dictionaries: [CompressionDictionary] = []
+    ) throws(TailError) -> [UInt8] {
         let encoded = message["data"] as? String ?? ""
         guard let data = Data(base64Encoded: encoded) else {
             throw TailError(.data, "topic \(topic): a message's data are not base64")
@@ -74,7 +81,7 @@ final class EmulatorReader {
         let attributes = message["attributes"] as? [String: String] ?? [:]
         var bytes = Array(data)
         if attributes["content_encoding"] == "zstd" {
-            let zstd = try ZstdReader()
+            let zstd = try ZstdReader(dictionaries: dictionaries)
             bytes = try zstd.read(bytes[...], place: "topic \(topic), batch \(attributes["batch_id"] ?? "?")")
             guard zstd.pendingBytes == 0 else {
                 throw TailError(.data, "topic \(topic): a message ends in the middle of its zstd frame")

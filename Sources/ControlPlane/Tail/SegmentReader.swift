@@ -1,3 +1,4 @@
+import Batching
 import CKernel
 import Glibc
 
@@ -14,10 +15,13 @@ final class SegmentReader {
     }
 
     private let path: String
+    private let dictionaries: [CompressionDictionary]
     private var progress: [String: Progress] = [:]
 
-    init(path: String) throws(TailError) {
+    /// `dictionaries`: see ``ZstdReader``.
+    init(path: String, dictionaries: [CompressionDictionary] = []) throws(TailError) {
         self.path = path
+        self.dictionaries = dictionaries
         guard access(path, R_OK) == 0 else {
             throw TailError(
                 .noInput,
@@ -102,7 +106,7 @@ final class SegmentReader {
         let place = "\(segment), byte \(state.offset)"
         state.offset += count
         if segment.hasSuffix(".zst") {
-            if state.zstd == nil { state.zstd = try ZstdReader() }
+            if state.zstd == nil { state.zstd = try ZstdReader(dictionaries: dictionaries) }
             guard let zstd = state.zstd else { return nil }
             state.boundary = state.offset
             let whole = try zstd.read(buffer[..<count], place: place)

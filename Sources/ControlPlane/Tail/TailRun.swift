@@ -1,3 +1,4 @@
+import Batching
 import CKernel
 import Foundation
 import Glibc
@@ -8,6 +9,7 @@ public final class TailRun {
     private let stop: StopRequest
     private let output: Int32
     private var text: [UInt8] = []
+    private var dictionaries: [CompressionDictionary] = []
     /// Events shown.
     public private(set) var count = 0
     private var isOver = false
@@ -21,10 +23,16 @@ public final class TailRun {
 
     /// Shows events. `warn` takes sentences that are no errors.
     public func run(warn: (String) -> Void) throws(TailError) {
+        if let path = settings.dictionaries {
+            do { dictionaries = try DictionaryFiles.all(at: path) } catch {
+                throw TailError(.noInput, "\(error); name a dictionary or a directory of them")
+            }
+        }
         switch settings.source {
         case .files(let path, let follow): try readFiles(path, follow: follow, warn: warn)
         case .emulator(let host, let port, let project, let topic):
-            let reader = try EmulatorReader(host: host, port: port, project: project, topic: topic)
+            let reader = try EmulatorReader(
+                host: host, port: port, project: project, topic: topic, dictionaries: dictionaries)
             do throws(TailError) {
                 try readTopic(reader)
             } catch {
@@ -36,7 +44,7 @@ public final class TailRun {
     }
 
     private func readFiles(_ path: String, follow: Bool, warn: (String) -> Void) throws(TailError) {
-        let reader = try SegmentReader(path: path)
+        let reader = try SegmentReader(path: path, dictionaries: dictionaries)
         let isEmpty = try reader.segments().isEmpty
         if isEmpty, !follow {
             throw TailError(

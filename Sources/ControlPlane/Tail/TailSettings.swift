@@ -16,6 +16,8 @@ public struct TailSettings: Sendable {
     public var types: Set<String> = []
     /// Only these symbols; empty: all.
     public var symbols: Set<String> = []
+    /// A dictionary or a directory of them, beside those that the program brings; nil: only those.
+    public var dictionaries: String?
     /// Ends after so many events; nil: does not.
     public var limit: Int?
     /// Lines of JSON as they were published, rather than lines for people.

@@ -1,7 +1,8 @@
+import Batching
 import CZstd
 
 /// Decompresses zstd frames that come in pieces, and gives out whole frames only: a frame whose rest is not there yet
-/// may still be taken back by its writer.
+/// may still be taken back by its writer. Each frame is read with the dictionary that it names.
 final class ZstdReader {
     private var context: OpaquePointer
     private var frame: [UInt8] = []
@@ -12,9 +13,16 @@ final class ZstdReader {
     /// A collector's frames have at most some MiB; more is an attack or an error.
     private static let longestFrame = 256 << 20
 
-    init() throws(TailError) {
+    /// `dictionaries`: known beside those that the program brings.
+    init(dictionaries: [CompressionDictionary] = []) throws(TailError) {
         guard let context = cz_decompressor_new() else { throw TailError(.io, "zstd: no memory; free some") }
         self.context = context
+        for dictionary in dictionaries + CompressionDictionary.embedded {
+            let code = dictionary.bytes.withUnsafeBytes {
+                cz_decompressor_add(context, $0.baseAddress, $0.count)
+            }
+            guard code == 0 else { throw TailError(.io, "zstd: no memory for a dictionary; free some") }
+        }
     }
 
     deinit { cz_decompressor_free(context) }
@@ -31,6 +39,13 @@ final class ZstdReader {
                     cz_decompress(
                         context, $0.baseAddress, $0.count, &produced, input.baseAddress, input.count, &used)
                 }
+            }
+            let missing = cz_decompressor_missing(context)
+            guard missing == 0 else {
+                throw TailError(
+                    .data,
+                    "\(place): compressed with dictionary \(missing), which is not known here; name its file or"
+                        + " directory: --dictionaries PATH")
             }
             guard result >= 0 else {
                 throw TailError(

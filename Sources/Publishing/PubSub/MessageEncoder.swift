@@ -54,7 +54,7 @@ enum Protobuf {
 
 /// Writes PubsubMessages as fields of a PublishRequest.
 struct MessageEncoder: ~Copyable {
-    /// What the attributes that differ from message to message take at most: six with keys of up to 16 and values of
+    /// What the attributes that differ from message to message take at most: seven with keys of up to 16 and values of
     /// up to 58 bytes, and the writer's slack.
     static let variableLimit = 512
     private let variable: UnsafeMutableRawPointer
@@ -97,6 +97,8 @@ struct MessageEncoder: ~Copyable {
         var firstEventTime: Int64
         var lastEventTime: Int64
         var batch: UInt64
+        /// The id of the data's zstd dictionary; 0: none.
+        var dictionary: UInt32 = 0
         /// In `event` mode, the position in the batch.
         var index: Int?
     }
@@ -122,6 +124,9 @@ struct MessageEncoder: ~Copyable {
                 used += 1 + DigitWriter.write(UInt64(index), to: out + used + 1)
             }
             return used
+        }
+        if extent.dictionary != 0 {
+            attribute("dictionary") { DigitWriter.write(UInt64(extent.dictionary), to: $0) }
         }
     }
 

@@ -160,7 +160,8 @@ final class PublishScheduler {
                 MessageEncoder.Extent(
                     count: UInt64(header.count), firstSequence: header.firstSequence,
                     lastSequence: header.lastSequence, firstEventTime: header.firstEventTime,
-                    lastEventTime: header.lastEventTime, batch: header.number))
+                    lastEventTime: header.lastEventTime, batch: header.number,
+                    dictionary: header.dictionary))
             append(batch.data, to: lane, fixed: fixed).receipts.append(receipt)
         }
         if lane.state == .idle { enqueue(lane) }
