@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
-#include "ctls_client.h"
-#include "sessions.h"
+#include "client_private.h"
 
 #include <arpa/inet.h>
 #include <ckernel.h>
@@ -14,37 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct ct_client_context {
-    SSL_CTX *ssl;
-    BIO_METHOD *method;
-    ct_sessions *sessions;
-};
-
-struct ct_client {
-    SSL *ssl;
-    ct_client_context *context;
-    // Names the peer in the session cache; empty: its sessions are not kept.
-    char peer[CT_SESSION_PEER_SIZE];
-    int fd;
-    int socket_error;
-    int64_t received_nanos;
-    uint64_t receive_calls;
-    ct_receive receive;
-    void *source;
-    uint64_t source_name;
-    char error[256];
-};
-
-// A BIO of our own instead of BIO_s_socket: recvmsg brings the kernel's receive time along, ciphertext may come from
-// elsewhere than the socket, and MSG_NOSIGNAL spares the process a SIGPIPE.
-static int bio_read(BIO *bio, char *bytes, int count) {
-    ct_client *client = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
+int64_t ct_receive_more(ct_client *client, void *bytes, size_t count) {
     client->receive_calls++;
-    int64_t got = client->receive
-                      ? client->receive(client->source, client->source_name, bytes, (size_t)count,
-                                        &client->received_nanos)
-                      : ck_receive(client->fd, bytes, (size_t)count, &client->received_nanos);
+    return client->receive
+               ? client->receive(client->source, client->source_name, bytes, count, &client->received_nanos)
+               : ck_receive(client->fd, bytes, count, &client->received_nanos);
+}
+
+int ct_bio_receive(ct_client *client, BIO *bio, void *bytes, int count) {
+    int64_t got = ct_receive_more(client, bytes, (size_t)count);
     if (got >= 0) {
         if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
         return (int)got;
@@ -52,6 +29,14 @@ static int bio_read(BIO *bio, char *bytes, int count) {
     if (got == -EAGAIN) BIO_set_retry_read(bio);
     else client->socket_error = (int)-got;
     return -1;
+}
+
+// A BIO of our own instead of BIO_s_socket: recvmsg brings the kernel's receive time along, ciphertext may come from
+// elsewhere than the socket, and MSG_NOSIGNAL spares the process a SIGPIPE.
+static int bio_read(BIO *bio, char *bytes, int count) {
+    ct_client *client = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    return client->records ? ct_direct_feed(client, bio, bytes, count) : ct_bio_receive(client, bio, bytes, count);
 }
 
 static int bio_write(BIO *bio, const char *bytes, int count) {
@@ -123,6 +108,12 @@ ct_client_context *ct_client_context_new(const char *ca_file, int verify, int mi
     return context;
 }
 
+void ct_client_context_set_direct(ct_client_context *context, int is_direct, int by_openssl) {
+    context->is_direct = is_direct;
+    context->engine = by_openssl ? CT_ENGINE_EVP : CT_ENGINE_BEST;
+    SSL_CTX_set_keylog_callback(context->ssl, is_direct ? ct_direct_note_secret : NULL);
+}
+
 void ct_client_context_free(ct_client_context *context) {
     if (!context) return;
     SSL_CTX_free(context->ssl);
@@ -146,11 +137,11 @@ ct_client *ct_client_new(ct_client_context *context, int fd, const char *host, s
     client->fd = fd;
     client->context = context;
     client->ssl = SSL_new(context->ssl);
+    client->records = context->is_direct ? ct_records_new(read_buffer) : NULL;
     BIO *bio = BIO_new(context->method);
-    if (!client->ssl || !bio || !name_peer(client->ssl, host)) {
+    if (!client->ssl || !bio || (context->is_direct && !client->records) || !name_peer(client->ssl, host)) {
         BIO_free(bio);
-        SSL_free(client->ssl);
-        free(client);
+        ct_client_free(client);
         return NULL;
     }
     BIO_set_data(bio, client);
@@ -183,10 +174,12 @@ void ct_client_receive_from(ct_client *client, ct_receive receive, void *source,
 void ct_client_free(ct_client *client) {
     if (!client) return;
     SSL_free(client->ssl);
+    ct_records_free(client->records);
+    OPENSSL_cleanse(client->secret, sizeof client->secret);
     free(client);
 }
 
-static int64_t failure(ct_client *client, int result) {
+int64_t ct_failure(ct_client *client, int result) {
     switch (SSL_get_error(client->ssl, result)) {
     case SSL_ERROR_WANT_READ: return CT_WANT_READ;
     case SSL_ERROR_WANT_WRITE: return CT_WANT_WRITE;
@@ -211,24 +204,28 @@ static int64_t failure(ct_client *client, int result) {
 int ct_client_handshake(ct_client *client) {
     ERR_clear_error();
     int result = SSL_do_handshake(client->ssl);
-    if (result == 1) return 0;
-    int64_t why = failure(client, result);
+    if (result == 1) {
+        ct_direct_begin(client);
+        return 0;
+    }
+    int64_t why = ct_failure(client, result);
     if (why != 0) return (int)why;
     snprintf(client->error, sizeof client->error, "peer closed during the handshake");
     return CT_FAILED;
 }
 
 int64_t ct_client_read(ct_client *client, void *bytes, size_t count) {
+    if (client->is_direct) return ct_direct_read(client, bytes, count);
     size_t got = 0;
     int result = SSL_read_ex(client->ssl, bytes, count, &got);
-    return result == 1 ? (int64_t)got : failure(client, result);
+    return result == 1 ? (int64_t)got : ct_failure(client, result);
 }
 
 int64_t ct_client_write(ct_client *client, const void *bytes, size_t count) {
     ERR_clear_error();
     size_t sent = 0;
     int result = SSL_write_ex(client->ssl, bytes, count, &sent);
-    return result == 1 ? (int64_t)sent : failure(client, result);
+    return result == 1 ? (int64_t)sent : ct_failure(client, result);
 }
 
 void ct_client_shutdown(ct_client *client) {
@@ -237,13 +234,26 @@ void ct_client_shutdown(ct_client *client) {
     ERR_clear_error();
 }
 
-int ct_client_has_pending(const ct_client *client) { return SSL_has_pending(client->ssl); }
+int ct_client_has_pending(const ct_client *client) {
+    if (client->is_direct) return !client->is_over && ct_records_is_ready(client->records);
+    return SSL_has_pending(client->ssl) || (client->records && ct_records_held(client->records) > 0);
+}
+
+void ct_client_limit_keys(ct_client *client, uint64_t ask, uint64_t most) {
+    if (client->records) ct_records_limit(client->records, ask, most);
+}
+
+uint64_t ct_client_read_keys(const ct_client *client) {
+    return client->is_direct ? ct_records_keys(client->records) : 0;
+}
 int64_t ct_client_received_nanos(const ct_client *client) { return client->received_nanos; }
 uint64_t ct_client_receive_calls(const ct_client *client) { return client->receive_calls; }
 const char *ct_client_error(const ct_client *client) { return client->error; }
 
 int ct_client_describe(const ct_client *client, char *text, size_t size) {
-    return snprintf(text, size, "%s %s%s", SSL_get_version(client->ssl), SSL_get_cipher_name(client->ssl),
+    return snprintf(text, size, "%s %s%s%s%s", SSL_get_version(client->ssl), SSL_get_cipher_name(client->ssl),
+                    client->is_direct ? " direct by " : "",
+                    client->is_direct ? ct_records_engine(client->records) : "",
                     SSL_session_reused(client->ssl) ? " resumed" : "");
 }
 

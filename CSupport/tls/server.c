@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "ctls_server.h"
+#include "secrets.h"
 
 #include <ckernel.h>
 #include <errno.h>
@@ -26,6 +27,8 @@ struct ct_server {
     // Records wait in [output_start, output_end) until one send takes many of them.
     unsigned char *output;
     size_t output_start, output_end, output_size;
+    unsigned char secret[CT_SECRET_MAX];
+    size_t secret_size;
     char error[256];
 };
 
@@ -51,10 +54,8 @@ static int bio_read(BIO *bio, char *bytes, int count) {
     return -1;
 }
 
-static int bio_write(BIO *bio, const char *bytes, int count) {
-    ct_server *server = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    size_t added = (size_t)count;
+/// Whether the bytes were queued.
+static int append(ct_server *server, const void *bytes, size_t added) {
     if (server->output_end + added > server->output_size) {
         size_t waiting = server->output_end - server->output_start;
         size_t size = server->output_size ? server->output_size : OUTPUT_FIRST;
@@ -65,7 +66,7 @@ static int bio_write(BIO *bio, const char *bytes, int count) {
             unsigned char *larger = malloc(size);
             if (!larger) {
                 server->socket_error = ENOMEM;
-                return -1;
+                return 0;
             }
             if (waiting) memcpy(larger, server->output + server->output_start, waiting);
             free(server->output);
@@ -77,7 +78,13 @@ static int bio_write(BIO *bio, const char *bytes, int count) {
     }
     memcpy(server->output + server->output_end, bytes, added);
     server->output_end += added;
-    return count;
+    return 1;
+}
+
+static int bio_write(BIO *bio, const char *bytes, int count) {
+    ct_server *server = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    return append(server, bytes, (size_t)count) ? count : -1;
 }
 
 static long bio_control(BIO *bio, int command, long number, void *pointer) {
@@ -149,6 +156,25 @@ void ct_server_context_set_maximum(ct_server_context *context, int version) {
     SSL_CTX_set_max_proto_version(context->ssl, version >= 13 ? TLS1_3_VERSION : TLS1_2_VERSION);
 }
 
+int ct_server_context_set_suites(ct_server_context *context, const char *suites) {
+    int result = SSL_CTX_set_ciphersuites(context->ssl, suites);
+    ERR_clear_error();
+    return result == 1 ? 0 : CT_FAILED;
+}
+
+void ct_server_context_set_tickets(ct_server_context *context, int count) {
+    SSL_CTX_set_num_tickets(context->ssl, (size_t)count);
+}
+
+static void note_secret(const SSL *ssl, const char *line) {
+    ct_server *server = SSL_get_app_data(ssl);
+    if (server) ct_secret_note(line, server->secret, &server->secret_size);
+}
+
+void ct_server_context_tell_secrets(ct_server_context *context) {
+    SSL_CTX_set_keylog_callback(context->ssl, note_secret);
+}
+
 ct_server *ct_server_new(ct_server_context *context, int fd) {
     ERR_clear_error();
     ct_server *server = calloc(1, sizeof *server);
@@ -167,6 +193,7 @@ ct_server *ct_server_new(ct_server_context *context, int fd) {
     BIO_set_init(bio, 1);
     SSL_set_bio(server->ssl, bio, bio);
     SSL_set_accept_state(server->ssl);
+    SSL_set_app_data(server->ssl, server);
     return server;
 }
 
@@ -278,19 +305,52 @@ int ct_server_alert(ct_server *server) {
     return ct_server_unsent(server) > before ? 0 : CT_FAILED;
 }
 
-int64_t ct_server_flush(ct_server *server) {
-    while (server->output_start < server->output_end) {
-        int64_t sent = ck_send(server->fd, server->output + server->output_start,
-                               server->output_end - server->output_start);
-        if (sent == -EAGAIN) return (int64_t)(server->output_end - server->output_start);
+int ct_server_ticket(ct_server *server) {
+    ERR_clear_error();
+    int result = SSL_new_session_ticket(server->ssl);
+    ERR_clear_error();
+    return result == 1 ? 0 : CT_FAILED;
+}
+
+int ct_server_update_key(ct_server *server, int asks) {
+    ERR_clear_error();
+    if (SSL_key_update(server->ssl, asks ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED) != 1) {
+        describe_failure(server->error, sizeof server->error, "no key update");
+        return CT_FAILED;
+    }
+    return ct_server_handshake(server);
+}
+
+void ct_server_pad(ct_server *server, size_t block) { SSL_set_block_padding(server->ssl, block); }
+
+int ct_server_write_raw(ct_server *server, const void *bytes, size_t count) {
+    return append(server, bytes, count) ? 0 : CT_FAILED;
+}
+
+size_t ct_server_secret(const ct_server *server, uint8_t secret[48], uint16_t *suite) {
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(server->ssl);
+    if (!cipher || server->secret_size == 0) return 0;
+    *suite = SSL_CIPHER_get_protocol_id(cipher);
+    memcpy(secret, server->secret, server->secret_size);
+    return server->secret_size;
+}
+
+int64_t ct_server_flush(ct_server *server) { return ct_server_flush_some(server, SIZE_MAX); }
+
+int64_t ct_server_flush_some(ct_server *server, size_t most) {
+    while (most > 0 && server->output_start < server->output_end) {
+        size_t count = server->output_end - server->output_start;
+        int64_t sent = ck_send(server->fd, server->output + server->output_start, count < most ? count : most);
+        if (sent == -EAGAIN) break;
         if (sent < 0) {
             ck_error_text((int)-sent, server->error, sizeof server->error);
             return CT_FAILED;
         }
         server->output_start += (size_t)sent;
+        most -= (size_t)sent;
     }
-    server->output_start = server->output_end = 0;
-    return 0;
+    if (server->output_start == server->output_end) server->output_start = server->output_end = 0;
+    return (int64_t)(server->output_end - server->output_start);
 }
 
 size_t ct_server_unsent(const ct_server *server) { return server->output_end - server->output_start; }

@@ -21,9 +21,22 @@ public final class TLSContext: @unchecked Sendable {
         case tls13 = "1.3"
     }
 
+    /// Who opens the records of TLS 1.3 once the handshake is done. Those of TLS 1.2 are always OpenSSL's.
+    public enum Records: String, Sendable, CaseIterable {
+        /// OpenSSL, one by one.
+        case openssl
+        /// This program, many at once and straight into the frame ring; OpenSSL keeps all that is not application data.
+        case direct
+
+        /// What opens those of AES-GCM directly on this machine: `IPsec-MB` or `EVP`.
+        public static var engine: String { String(cString: ct_direct_engine()) }
+    }
+
     /// `certificateAuthority`: a PEM file that alone is trusted; nil: the system's trust store.
-    public init(certificateAuthority: String?, verify: Bool = true, minimum: Version = .tls12) throws(Failure)
-    {
+    public init(
+        certificateAuthority: String?, verify: Bool = true, minimum: Version = .tls12,
+        records: Records = .openssl
+    ) throws(Failure) {
         var text = [CChar](repeating: 0, count: 256)
         guard
             let pointer = ct_client_context_new(
@@ -36,6 +49,7 @@ public final class TLSContext: @unchecked Sendable {
                 }
                     ?? "the system's certificates: \(why); install ca-certificates or set SSL_CERT_FILE")
         }
+        ct_client_context_set_direct(pointer, records == .direct ? 1 : 0, 0)
         self.pointer = pointer
     }
 
@@ -149,7 +163,8 @@ struct Transport: ~Copyable {
         return socketError == 0 ? "" : systemErrorText(socketError)
     }
 
-    /// `TLSv1.3 TLS_AES_256_GCM_SHA384`, with ` resumed` behind it where the session is an earlier one's; or `plain`.
+    /// `TLSv1.3 TLS_AES_256_GCM_SHA384`, behind it ` direct by IPsec-MB` or ` direct by EVP` where its records are opened here,
+    /// and ` resumed` where the session is an earlier one's; or `plain`.
     var summary: String {
         guard let tls else { return "plain" }
         var text = [CChar](repeating: 0, count: 96)

@@ -91,6 +91,7 @@ import Wire
         #expect(try words("log", "level") == Logger.Level.allCases.map(\.rawValue))
         #expect(try words("log", "format") == Configuration.LogFormat.allCases.map(\.rawValue))
         #expect(try words("exchanges[].tls", "minimum") == TLSContext.Version.allCases.map(\.rawValue))
+        #expect(try words("exchanges[].tls", "records") == TLSContext.Records.allCases.map(\.rawValue))
         #expect(try words("exchanges[].network", "ipFamily") == IPFamilyChoice.allCases.map(\.rawValue))
         let subscription = "exchanges[].subscriptions[]"
         #expect(try words(subscription, "interval") == Interval.names)
@@ -150,6 +151,7 @@ import Wire
         }
         let network = loaded.exchanges[0].network
         #expect(try text("exchanges[].tls", "minimum") == loaded.exchanges[0].tls.minimum.rawValue)
+        #expect(try text("exchanges[].tls", "records") == loaded.exchanges[0].tls.records.rawValue)
         #expect(try text("exchanges[].network", "ipFamily") == network.ipFamily.rawValue)
         #expect(try duration("exchanges[].network", "keepaliveIdle") == network.keepaliveIdleNanos)
         #expect(try duration("exchanges[].network", "keepaliveInterval") == network.keepaliveIntervalNanos)

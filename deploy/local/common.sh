@@ -45,9 +45,10 @@ require_swift() {
     note "Swift $version"
 }
 
-# The C libraries that the package links, and nothing else.
+# The C libraries that the package links, and IPsec-MB, which opens TLS records where the machine is x86-64.
 install_libraries() {
     install_missing libssl-dev libcurl4-openssl-dev liburing-dev libzstd-dev zlib1g-dev
+    if [ "$(dpkg --print-architecture)" = amd64 ]; then install_missing libipsec-mb-dev; fi
 }
 
 # Both programs, optimised, into .build/release.

@@ -17,6 +17,12 @@ ct_server_context *ct_server_context_new(const char *certificate_file, const cha
 void ct_server_context_free(ct_server_context *context);
 /// The newest version of TLS that is spoken: 12 or 13, for 1.2 and 1.3.
 void ct_server_context_set_maximum(ct_server_context *context, int version);
+/// The cipher suites of TLS 1.3 that are agreed to, as OpenSSL writes them. 0, or CT_FAILED.
+int ct_server_context_set_suites(ct_server_context *context, const char *suites);
+/// The tickets that a client of TLS 1.3 is given after the handshake; 2 unless it is set.
+void ct_server_context_set_tickets(ct_server_context *context, int count);
+/// Later sessions tell their traffic secret: for tests and measurements, never for what is to be kept secret.
+void ct_server_context_tell_secrets(ct_server_context *context);
 
 /// A session on an accepted non-blocking socket, which stays the caller's. NULL where memory is short.
 ct_server *ct_server_new(ct_server_context *context, int fd);
@@ -37,8 +43,21 @@ void ct_server_shutdown(ct_server *server);
 /// Encrypts a fatal alert (bad_record_mac), as if the peer had sent a forged record; the session is over. 0, or CT_FAILED
 /// where the handshake is not done.
 int ct_server_alert(ct_server *server);
+/// Another ticket, with the next write. 0, or CT_FAILED.
+int ct_server_ticket(ct_server *server);
+/// A new key for what is sent from now on; `asks`: the client is to take a new one, too. 0, or CT_FAILED.
+int ct_server_update_key(ct_server *server, int asks);
+/// Zeros behind each record's content, up to a multiple of so many bytes; 0: none.
+void ct_server_pad(ct_server *server, size_t block);
+/// Adds bytes as they are to what is to be sent. 0, or CT_FAILED.
+int ct_server_write_raw(ct_server *server, const void *bytes, size_t count);
+/// The number of the cipher suite, and the secret that the server seals with at first (48 bytes at most): its size, or 0
+/// where secrets are not told.
+size_t ct_server_secret(const ct_server *server, uint8_t secret[48], uint16_t *suite);
 /// Sends what was encrypted: bytes that are left, or CT_FAILED.
 int64_t ct_server_flush(ct_server *server);
+/// At most `most` of them.
+int64_t ct_server_flush_some(ct_server *server, size_t most);
 /// Encrypted bytes that wait to be sent.
 size_t ct_server_unsent(const ct_server *server);
 /// Why the last call was CT_FAILED. Valid until the next call.

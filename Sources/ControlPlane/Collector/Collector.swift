@@ -53,7 +53,7 @@ public final class Collector: Sendable {
         contexts = try configuration.exchanges.map {
             try TLSContext(
                 certificateAuthority: $0.tls.certificateAuthority, verify: $0.tls.verify,
-                minimum: $0.tls.minimum)
+                minimum: $0.tls.minimum, records: $0.tls.records)
         }
         dictionaries = try configuration.batching.dictionary.load()
         let adapters = try configuration.exchanges.map { try Collector.adapter($0) }

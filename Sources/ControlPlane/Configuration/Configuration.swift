@@ -142,6 +142,8 @@ public struct Configuration: Sendable {
         public var verify = true
         /// The least version that is spoken.
         public var minimum = TLSContext.Version.tls12
+        /// Who opens the records of TLS 1.3.
+        public var records = TLSContext.Records.openssl
         /// The defaults.
         public init() {}
     }

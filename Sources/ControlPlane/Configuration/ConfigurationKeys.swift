@@ -19,7 +19,7 @@ public enum ConfigurationKeys {
         "exchanges[].limits": [
             "connectionLifetime", "openTimeout", "answerTimeout", "messagesPerSecond", "streamsPerConnection",
         ],
-        "exchanges[].tls": ["certificateAuthority", "verify", "minimum"],
+        "exchanges[].tls": ["certificateAuthority", "verify", "minimum", "records"],
         "exchanges[].network": [
             "proxy", "ipFamily", "localAddress", "keepaliveIdle", "keepaliveInterval", "keepaliveCount",
             "userTimeout", "busyPoll", "receiveBuffer",

@@ -65,6 +65,9 @@ public struct ConfigurationSummary {
             entry(
                 "TLS", "verified against \(exchange.tls.certificateAuthority ?? "the system's trust store")")
         }
+        if exchange.endpoints.contains(where: \.isTLS), exchange.tls.records == .direct {
+            entry("records", "of TLS 1.3 opened directly, by \(TLSContext.Records.engine)")
+        }
         switch exchange.network.proxy {
         case .none: break
         case .always(let proxy): entry("proxy", "\(proxy)")

@@ -68,6 +68,7 @@ struct ExchangeDecoder {
         guard let section = section.section("tls") else { return tls }
         tls.verify = section.bool("verify", default: tls.verify)
         tls.minimum = section.choice("minimum", default: tls.minimum)
+        tls.records = section.choice("records", default: tls.records)
         if let file = section.scalar("certificateAuthority") {
             tls.certificateAuthority = file.text
             if let why = reader.context.unreadable(file.text) {
