@@ -5,8 +5,11 @@ import Wire
 /// Sources: Binance's spot API documentation (web-socket-streams.md, state of 2026-07-21) and its derivatives pages
 /// (state of 2026-07-24) where not said otherwise.
 public enum BinanceLimits {
-    /// Streams that a connection may carry: 1024. What is asked for stays below, because the 1025th was measured
-    /// (USD-M, 2026-10-07) to end the connection with all the others.
+    /// Streams that a connection may carry.
+    public static let streamsHeld = 1_024
+    /// Streams that are put on one unless the configuration says otherwise. The 1025th was measured (USD-M, 2026-10-07)
+    /// to end the connection with all the others, and it is not documented whether a stream that is asked for again
+    /// counts twice: so many are left free for that.
     public static let streamsPerConnection = 1_000
     /// Names in one SUBSCRIBE: no documented limit; 200 were measured to be fine (USD-M, 2026-10-07).
     public static let namesPerRequest = 200
@@ -35,6 +38,7 @@ public enum BinanceLimits {
         limits.silenceNanos = isFutures ? futuresSilenceNanos : silenceNanos
         limits.messageBytes = messageBytes
         limits.streamsPerConnection = streamsPerConnection
+        limits.streamsHeld = streamsHeld
         limits.namesPerRequest = namesPerRequest
         limits.requestBytes = requestBytes
         return limits

@@ -34,8 +34,10 @@ public struct ConnectionLimits: Sendable, Equatable {
     public var backoffLastNanos: Int64 = 30_000_000_000
     /// After an answer that will not change soon (HTTP 403, 451), ns.
     public var refusedNanos: Int64 = 300_000_000_000
-    /// Streams that one connection may carry.
+    /// Streams that a plan puts on one connection.
     public var streamsPerConnection = 1_000
+    /// Streams that the exchange takes on one connection. What is asked for a second time may count as one more.
+    public var streamsHeld = 1_024
     /// Names in one request.
     public var namesPerRequest = 200
     /// Payload of one request, bytes.

@@ -194,8 +194,9 @@ public enum WireCommand: Sendable {
     case serverShutdown(slot: Int, generation: UInt32)
     /// Send a message on an open connection, at once.
     case message(slot: Int, generation: UInt32, isBinary: Bool, payload: [UInt8])
-    /// A slot is to carry other streams. `slot`: the slot.
-    case change(slot: Int, add: [SlotStream], remove: [UInt32])
+    /// A slot is to carry other streams. `slot`: the slot; `target`: where the connections to come ask, where that is
+    /// another place than before: the slot had no streams then.
+    case change(slot: Int, add: [SlotStream], remove: [UInt32], target: String?)
     /// A new slot, whose index follows the last one's.
     case addSlot(ConnectionPlan)
     /// Close everything and read no more.

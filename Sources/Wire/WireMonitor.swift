@@ -64,6 +64,8 @@ public enum ConnectionState: UInt8, Sendable, CaseIterable {
     case subscribing
     /// All requests acknowledged.
     case live
+    /// Carries no stream, and so has no connection.
+    case idle
     /// Ended for good.
     case stopped
 
@@ -74,6 +76,7 @@ public enum ConnectionState: UInt8, Sendable, CaseIterable {
         case .opening: "opening"
         case .subscribing: "subscribing"
         case .live: "live"
+        case .idle: "idle"
         case .stopped: "stopped"
         }
     }

@@ -58,7 +58,7 @@ extension WireStage {
     private func encode(_ request: SlotRequest, _ language: (any ControlLanguage)?) -> [UInt8]? {
         let names = request.streams.map(\.name)
         return switch request.method {
-        case .subscribe: language?.subscribe(names, id: request.id)
+        case .subscribe, .repeated: language?.subscribe(names, id: request.id)
         case .unsubscribe: language?.unsubscribe(names, id: request.id)
         case .list: language?.list(id: request.id)
         }

@@ -172,12 +172,13 @@ public struct WireStage: ~Copyable, Stage {
             guard isCurrent(link, generation) else { return }
             monitor.notice(.warning, link: link, "the exchange announced its shutdown")
             tell(link) { machine, side, now in machine.serverShutdown(side, generation: generation, now) }
-        case .change(let slot, let added, let removed):
+        case .change(let slot, let added, let removed, let target):
             guard slot < machines.count else { return }
             for side in 0..<LinkIndex.sides {
                 let connection = connections + LinkIndex.link(slot: slot, side: side)
                 connection.pointee.plan.streams.removeAll { removed.contains($0.id) }
                 connection.pointee.plan.streams += added
+                if let target { connection.pointee.plan.target = target }
             }
             tell(slot * LinkIndex.sides) { machine, _, now in machine.change(add: added, remove: removed, now)
             }

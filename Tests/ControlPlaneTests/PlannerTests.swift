@@ -104,6 +104,38 @@ import Wire
         }
     }
 
+    @Test func aShardThatLostItsStreamsIsFreeForOthersOfItsMarket() throws {
+        func market(_ trades: [Int], klines: [Int] = []) throws -> PlannerMarket {
+            var market = try PlannerTests.market([], limit: 4, target: { $0.kind == .trade ? "/a" : "/b" })
+            market.streams = (trades.map { ($0, EventKind.trade) } + klines.map { ($0, .kline) }).map {
+                StreamPlan(name: "S\($0.0)@\($0.1.name)", kind: $0.1, symbol: "S\($0.0)")
+            }
+            return market
+        }
+        func counts(_ plan: FleetPlan) -> [Int] { plan.lanes[0].slots.map(\.streams.count) }
+
+        let full = try Planner.plan([try market(Array(0..<8))], lanes: 1)
+        #expect(counts(full) == [4, 4])
+        // Even numbers are in the first shard.
+        let half = try Planner.plan([try market([1, 3, 5])], lanes: 1, previous: full)
+        #expect(counts(half) == [0, 3])
+        #expect(half.sockets() == 1)
+        let grown = try Planner.plan([try market([1, 3, 5, 9])], lanes: 1, previous: half)
+        #expect(counts(grown) == [0, 4], "no connection is made while others have room")
+        let over = try Planner.plan([try market([1, 3, 5, 9, 10])], lanes: 1, previous: grown)
+        #expect(counts(over) == [1, 4])
+        #expect(PlanDifference(from: grown, to: over).slots.first?.target == nil)
+
+        // Another target takes it too, but not in the change that empties it: its connection is still open then.
+        let other = try Planner.plan([try market([1, 3, 5, 9], klines: [1])], lanes: 1, previous: grown)
+        #expect(counts(other) == [1, 4])
+        #expect(other.lanes[0].slots[0].target == "/b")
+        #expect(PlanDifference(from: grown, to: other).slots.map(\.target) == ["/b"])
+        let atOnce = try Planner.plan([try market([1, 3, 5], klines: [1])], lanes: 1, previous: full)
+        #expect(counts(atOnce) == [0, 3, 1])
+        for plan in [full, half, grown, over, other, atOnce] { PlannerTests.check(plan) }
+    }
+
     @Test func asFewConnectionsAsPossible() throws {
         for (count, sockets) in [(1, 1), (1_000, 1), (1_001, 2), (2_000, 2), (5_432, 6)] {
             let plan = try Planner.plan(

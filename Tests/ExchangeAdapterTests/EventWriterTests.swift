@@ -327,7 +327,7 @@ import Testing
         #expect(cell.generation == 7)
         #expect(cell.count == 2)
         #expect(cell.last == bench.now)
-        #expect(cell.longestSilence == 10)
+        #expect(bench.activity.longestSilence(stream: 2, now: bench.now) == 10)
         #expect(bench.activity.read(stream: 2, member: 0).count == 0)
     }
 }

@@ -63,6 +63,9 @@ import Testing
         #expect(slot.reports.contains { if case .suspect("s1", _) = $0 { true } else { false } })
         try answerList(&slot, 0, ["s0", "s1"])
         #expect(slot.reports.contains(.resubscribed(stream: "s1", wasListed: true)))
+        slot.pass(250 * .ms)
+        #expect(slot.sent(0).last?.method == .repeated)
+        #expect(!slot.sent(0).contains { $0.method == .unsubscribe }, "it may only be quiet")
         slot.acceptAll(0)
         slot.actions = []
         passWithOneStream(&slot, seconds: 28)
@@ -146,5 +149,65 @@ import Testing
         slot.activity.record(stream: 0, member: 2, generation: 1, now: slot.now)
         slot.pass(5 * .second)
         #expect(slot.reports.contains { if case .suspect("s0", _) = $0 { true } else { false } })
+    }
+
+    @Test func theOtherLegTellsOfABusyStreamWhoseBytesTrickle() throws {
+        var slot = try SlotHarness(streams: 1, legs: 2)
+        slot.goLive()
+        // An outage of a minute once: the stream's own figures would allow three now.
+        slot.bring(0, 0)
+        slot.pass(60 * .second)
+        slot.bring(0, 0)
+        for second in 1...20 {
+            slot.pass(.second)
+            slot.activity.record(stream: 0, member: 2, generation: 1, now: slot.now)
+            // A frame in eight seconds, as one of 160 bytes at 20 bytes a second.
+            if second % 8 == 0 { slot.bring(0, 0) }
+            if second == 7 {
+                #expect(slot.reports.contains { if case .suspect("s0", _) = $0 { true } else { false } })
+            }
+        }
+    }
+
+    @Test func whereTheExchangeMayTakeNoMoreAStreamIsMovedAtOnce() throws {
+        var slot = try busy { ($0.streamsPerConnection, $0.streamsHeld) = (10, 10) }
+        passWithOneStream(&slot, seconds: 32)
+        try answerList(&slot, 0, ["s0", "s1"])
+        slot.pass(250 * .ms)
+        #expect(!slot.sent(0).contains { $0.method == .repeated })
+        #expect(slot.reports.contains(.handoverBegan(.move)))
+    }
+
+    @Test func aRefusedRepeatGivesNothingUpAndIsNotTriedAgain() throws {
+        var slot = try busy()
+        passWithOneStream(&slot, seconds: 32)
+        try answerList(&slot, 0, ["s0", "s1"])
+        slot.pass(250 * .ms)
+        let request = try #require(slot.sent(0).last)
+        #expect(request.method == .repeated)
+        _ = slot.news()
+        slot.machine.refused(0, generation: slot.machine.generation(of: 0), id: request.id, slot.now)
+        slot.take()
+        #expect(slot.reports.contains(.refusesRepeats))
+        #expect(!slot.reports.contains(.refusedForGood(stream: "s1")))
+        #expect(!slot.actions.contains { if case .drop = $0 { true } else { false } })
+        #expect(slot.reports.contains(.handoverBegan(.move)))
+        #expect(!slot.machine.takesRepeats)
+    }
+
+    @Test func patienceIsHalvedDayByDay() throws {
+        var slot = try busy()
+        passWithOneStream(&slot, seconds: 32)
+        // Neither asking again nor moving is a choice.
+        slot.machine.takesRepeats = false
+        slot.machine.moveNotBefore = .max
+        try answerList(&slot, 0, ["s0", "s1"])
+        #expect(slot.reports.contains(.quiet(stream: "s1")))
+        #expect(slot.machine.streams[1].patience == 2)
+        for _ in 0..<25 * 180 {
+            slot.pass(20 * .second)
+            for stream in UInt32(0)...1 { slot.bring(stream, 0) }
+        }
+        #expect(slot.machine.streams[1].patience == 1)
     }
 }

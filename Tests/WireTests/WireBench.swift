@@ -51,7 +51,8 @@ final class WireBench {
             slot: 0, market: 0, endpoint: try Endpoint("\(isTLS ? "wss" : "ws")://\(host):\(server.port)"),
             target: "/stream",
             streams: streams.enumerated().map { SlotStream(id: UInt32($0.offset), name: $0.element) },
-            language: TestLanguage())
+            // Without streams the connection itself is what is wanted.
+            language: streams.isEmpty ? nil : TestLanguage())
         plan.limits.backoffFirstNanos = 2_000_000
         limits(&plan.limits)
         change(&plan)

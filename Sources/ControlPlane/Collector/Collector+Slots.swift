@@ -11,12 +11,14 @@ extension Collector {
     func slotCounts(market: Int, plan: FleetPlan) -> CollectorSnapshot.SlotCounts {
         var counts = CollectorSnapshot.SlotCounts()
         for (index, lane) in lanes.enumerated() {
-            let slots = plan.lanes[index].slots.filter { $0.market == market }
+            let all = plan.lanes[index].slots.filter { $0.market == market }
+            // A slot without streams has no connection, but for the moment of its closing.
+            let slots = all.filter { !$0.streams.isEmpty }
             counts.planned += slots.count
             let open = Set(slots.filter { lane.wireMonitor.state(ofSlot: $0.slot) == .live }.map(\.shard))
             counts.shards += Set(slots.map(\.shard)).count
             counts.shardsOpen += open.count
-            for slot in slots {
+            for slot in all {
                 counts.sockets += lane.wireMonitor.socketCount(ofSlot: slot.slot)
                 counts.add(lane.wireMonitor.activity(ofSlot: slot.slot))
             }

@@ -67,8 +67,10 @@ extension Collector {
                 let slot = plan.slot
                 counts.frames += lane.wireMonitor.frameCount(ofSlot: slot)
                 counts.bytes += lane.wireMonitor.byteCount(ofSlot: slot)
-                let state = lane.wireMonitor.state(ofSlot: slot)
-                counts.connections[state == .live ? "open" : state.name, default: 0] += 1
+                if !plan.streams.isEmpty {
+                    let state = lane.wireMonitor.state(ofSlot: slot)
+                    counts.connections[state == .live ? "open" : state.name, default: 0] += 1
+                }
                 for end in ConnectionEnd.allCases where end != .stopped {
                     let ends = lane.wireMonitor.endCount(end, ofSlot: slot)
                     if ends > 0 { counts.reconnects[end.name, default: 0] += ends }

@@ -20,7 +20,8 @@ extension Collector: StreamControl {
                 case .addSlot(let lane, let plan): lanes[lane].commands.send(.addSlot(plan))
                 case .change(let change):
                     lanes[change.lane].commands.send(
-                        .change(slot: change.slot, add: change.add, remove: change.remove))
+                        .change(
+                            slot: change.slot, add: change.add, remove: change.remove, target: change.target))
                 }
             if case .change(let change) = step { clock.note(change, now: ck_monotonic_nanos()) }
             if !isTaken {

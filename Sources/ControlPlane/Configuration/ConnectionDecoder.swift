@@ -71,12 +71,13 @@ struct ConnectionDecoder {
                 "connectionLifetime",
                 "the exchange ends connections after \(HumanText.span(allowed.lifetimeNanos)) nonetheless")
         }
-        if limits.streamsPerConnection > allowed.streamsPerConnection {
+        if limits.streamsPerConnection > allowed.streamsHeld {
             section.warn(
                 "streamsPerConnection",
-                "is more than the \(allowed.streamsPerConnection) that are known to be safe: one stream too many"
-                    + " ends a connection with all others")
+                "is more than the \(allowed.streamsHeld) that the exchange takes: one stream too many ends a connection"
+                    + " with all others")
         }
+        limits.streamsHeld = max(limits.streamsHeld, limits.streamsPerConnection)
         if limits.frameSpacingNanos < allowed.frameSpacingNanos {
             section.warn(
                 "messagesPerSecond",

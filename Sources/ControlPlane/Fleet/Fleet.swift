@@ -180,7 +180,7 @@ public final class Fleet: Sendable {
             var change = slot
             change.add = asked(slot.add, lane: slot.lane)
             change.remove.removeAll { unasked[slot.lane]?.contains($0) ?? false }
-            if !change.add.isEmpty || !change.remove.isEmpty { perform(.change(change)) }
+            if !change.isEmpty { perform(.change(change)) }
         }
     }
 

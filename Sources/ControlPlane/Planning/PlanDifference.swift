@@ -21,6 +21,11 @@ public struct PlanDifference: Sendable {
         public var add: [SlotStream]
         /// Ids, to ask for no more.
         public var remove: [UInt32]
+        /// The request target of its connections from now on; nil: as before. Another one only where the slot was free.
+        public var target: String?
+
+        /// Whether there is nothing to do.
+        var isEmpty: Bool { add.isEmpty && remove.isEmpty && target == nil }
     }
 
     /// Other streams for a parser.
@@ -92,7 +97,8 @@ public struct PlanDifference: Sendable {
         let (known, wanted) = (Set(old.streams.map(\.id)), Set(new.streams.map(\.id)))
         let change = SlotChange(
             lane: lane, slot: new.slot, add: new.streams.filter { !known.contains($0.id) },
-            remove: old.streams.map(\.id).filter { !wanted.contains($0) })
-        if !change.add.isEmpty || !change.remove.isEmpty { slots.append(change) }
+            remove: old.streams.map(\.id).filter { !wanted.contains($0) },
+            target: new.target == old.target ? nil : new.target)
+        if !change.isEmpty { slots.append(change) }
     }
 }

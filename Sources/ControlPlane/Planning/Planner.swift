@@ -10,7 +10,9 @@ import Wire
 ///   come first) do not share a connection.
 /// - A shard has a slot for each leg, in the same lane.
 ///
-/// With an earlier plan, whatever is in both stays where it is: nothing moves because something else comes or goes.
+/// With an earlier plan, whatever is in both stays where it is: nothing moves because something else comes or goes. A
+/// shard that has lost all its streams keeps no connection; its slots serve the next streams of its market that need
+/// one.
 public struct Planner {
     /// Streams that a lane can hold at once: of cells in its `StreamActivity`.
     public static let streamsPerLane = 65_536
@@ -30,6 +32,8 @@ public struct Planner {
         var streams: [SlotStream] = []
         var slots: [Int] = []
         var isChanged = false
+        /// Had no streams in the plan before: its connections are closed.
+        var isFree = false
     }
 
     /// A plan for `markets` in `lanes` lanes.
@@ -76,7 +80,9 @@ public struct Planner {
         for slot in lane.slots {
             var shard =
                 shards[slot.shard]
-                ?? Shard(market: slot.market, target: slot.target, streams: slot.streams)
+                ?? Shard(
+                    market: slot.market, target: slot.target, streams: slot.streams,
+                    isFree: slot.streams.isEmpty)
             shard.slots.append(slot.slot)
             shards[slot.shard] = shard
         }
@@ -159,16 +165,11 @@ public struct Planner {
     private mutating func deal(
         _ streams: [StreamPlan], target: String, market: Int, lane: Int
     ) -> [StreamPlan] {
-        let limit = max(1, markets[market].limits.streamsPerConnection)
         var candidates = shards[lane].indices.filter {
             shards[lane][$0].market == market && shards[lane][$0].target == target
+                && !shards[lane][$0].streams.isEmpty
         }
-        let room = candidates.reduce(0) { $0 + max(0, limit - shards[lane][$1].streams.count) }
-        let lacking = max(0, streams.count - room)
-        for _ in 0..<(lacking + limit - 1) / limit {
-            candidates.append(shards[lane].count)
-            shards[lane].append(Shard(market: market, target: target))
-        }
+        addShards(to: &candidates, for: streams.count, target: target, market: market, lane: lane)
         var free = FreeIDs(lanes[lane], shards: shards[lane].map(\.streams), count: streams.count)
         return streams.map { stream in
             var stream = stream
@@ -182,6 +183,31 @@ public struct Planner {
             }
             lanes[lane].nextStream = max(lanes[lane].nextStream, stream.id + 1)
             return stream
+        }
+    }
+
+    /// Sees to it that so many streams find room: takes shards without streams, then makes some.
+    private mutating func addShards(
+        to candidates: inout [Int], for count: Int, target: String, market: Int, lane: Int
+    ) {
+        let limit = max(1, markets[market].limits.streamsPerConnection)
+        let room = candidates.reduce(0) { $0 + max(0, limit - shards[lane][$1].streams.count) }
+        var lacking = (max(0, count - room) + limit - 1) / limit
+        // Those with connections that can carry the streams first.
+        for isSameTarget in [true, false] {
+            for index in shards[lane].indices where lacking > 0 && !candidates.contains(index) {
+                let shard = shards[lane][index]
+                guard shard.market == market, shard.streams.isEmpty, (shard.target == target) == isSameTarget,
+                    isSameTarget || shard.isFree
+                else { continue }
+                shards[lane][index].target = target
+                candidates.append(index)
+                lacking -= 1
+            }
+        }
+        for _ in 0..<lacking {
+            candidates.append(shards[lane].count)
+            shards[lane].append(Shard(market: market, target: target))
         }
     }
 
@@ -207,6 +233,7 @@ public struct Planner {
                 }
                 for slot in shards[lane][index].slots {
                     lanes[lane].slots[slot].streams = shard.streams
+                    lanes[lane].slots[slot].target = shard.target
                 }
             }
         }

@@ -4,6 +4,8 @@ public struct SlotRequest: Sendable, Equatable {
     public enum Method: Sendable, Equatable {
         /// The streams, from now on.
         case subscribe
+        /// The same, of streams that the exchange holds and does not send: nothing is given up for it.
+        case repeated
         /// The streams no longer.
         case unsubscribe
         /// Which streams the exchange holds subscribed on this connection: the probe.
@@ -82,8 +84,12 @@ public enum SlotReport: Sendable, Equatable {
     case resubscribed(stream: String, wasListed: Bool)
     /// It delivers again.
     case revived(stream: String)
+    /// The exchange refuses to be asked twice for a stream.
+    case refusesRepeats
     /// It stays silent on a new connection too: taken for quiet.
     case quiet(stream: String)
+    /// No stream is left: the connection is closed, and made anew when there are some.
+    case emptied
     /// The exchange refuses it: not asked for any more.
     case refusedForGood(stream: String)
 }
@@ -117,6 +123,10 @@ extension SlotReport: CustomStringConvertible {
             return "\(stream) is asked for again"
                 + (wasListed ? ", though the exchange lists it" : ": the exchange had lost it")
         case .revived(let stream): return "\(stream) delivers again"
+        case .refusesRepeats:
+            return "the exchange refuses to be asked again for a stream that it lists;"
+                + " a second connection is made instead"
+        case .emptied: return "no stream is left: its connection is closed"
         case .quiet(let stream):
             return "\(stream) stays silent on a new connection too: taken for quiet;"
                 + " likely cause: no market activity, or a name that does not exist"
@@ -128,7 +138,7 @@ extension SlotReport: CustomStringConvertible {
     /// How much it matters.
     public var level: WireNotice.Level {
         switch self {
-        case .live, .probed, .waiting, .handoverBegan, .handedOver, .revived: .info
+        case .live, .probed, .waiting, .handoverBegan, .handedOver, .revived, .emptied: .info
         case .unanswered, .refusedForGood: .error
         default: .warning
         }

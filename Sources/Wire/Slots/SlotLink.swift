@@ -29,6 +29,10 @@ struct SlotLink {
     var toSubscribe: [UInt32] = []
     var firstToSubscribe = 0
     var toUnsubscribe: [SlotStream] = []
+    /// Ids of streams to be asked for though the exchange holds them.
+    var toRepeat: [UInt32] = []
+    /// Names that were, or are to be, asked for once more than given up: an exchange may count each.
+    var repeats = 0
     /// All streams were acknowledged once.
     var wasLive = false
     /// When it is to be replaced for its age.
@@ -36,9 +40,13 @@ struct SlotLink {
 
     var isListOutstanding: Bool { outstanding.contains { $0.request.method == .list } }
     var hasToSubscribe: Bool { firstToSubscribe < toSubscribe.count }
-    var hasToSend: Bool { isPongDue || isListWanted || hasToSubscribe || !toUnsubscribe.isEmpty }
+    var hasToSend: Bool {
+        isPongDue || isListWanted || hasToSubscribe || !toUnsubscribe.isEmpty || !toRepeat.isEmpty
+    }
     /// Nothing is left to ask for and every answer has come.
-    var isSubscribed: Bool { !hasToSubscribe && toUnsubscribe.isEmpty && outstanding.isEmpty }
+    var isSubscribed: Bool {
+        !hasToSubscribe && toUnsubscribe.isEmpty && toRepeat.isEmpty && outstanding.isEmpty
+    }
 }
 
 /// One stream of a slot.
@@ -57,6 +65,10 @@ struct SlotStreamState {
     var suspicion = Suspicion.none
     /// How much longer than its figures say it may be silent: it was suspected without cause.
     var patience: Int64 = 1
+    /// When half of that patience is over, monotonic ns.
+    var patienceEnd: Int64 = 0
+    /// When the other leg was first seen well ahead of this one, by the time of its payload then; 0: it is not.
+    var outrun: Int64 = 0
     /// The largest request that may hold it: smaller each time that a request with it is refused.
     var requestLimit = Int.max
     var isRefused = false

@@ -140,7 +140,7 @@ extension SlotMachine {
             next = min(next, link.lastBytes + patience)
             for outstanding in link.outstanding { next = min(next, outstanding.due) }
         }
-        guard !isStopping else { return next }
+        guard !isStopping, !isIdle else { return next }
         if primary == nil, freeSide() != nil { next = min(next, nextAttempt) }
         return min(next, nextWatch, nextHandoverTime())
     }

@@ -32,7 +32,7 @@ extension SlotMachine {
     func maySend(_ link: SlotLink) -> Bool {
         if link.isPongDue || link.isListWanted { return true }
         if isCautious, !link.outstanding.isEmpty { return false }
-        if !link.toUnsubscribe.isEmpty { return true }
+        if !link.toUnsubscribe.isEmpty || !link.toRepeat.isEmpty { return true }
         // What is to go must be gone before: one stream too many, and the exchange ends the connection with all of them.
         return link.hasToSubscribe && !link.outstanding.contains { $0.request.method == .unsubscribe }
     }
@@ -45,6 +45,9 @@ extension SlotMachine {
             request = SlotRequest(id: id, method: .list, streams: [])
         } else if !links[side].toUnsubscribe.isEmpty {
             request = SlotRequest(id: id, method: .unsubscribe, streams: packUnsubscribe(side))
+        } else if !links[side].toRepeat.isEmpty {
+            // By itself: a refusal tells then what was refused.
+            request = SlotRequest(id: id, method: .repeated, streams: packRepeated(side))
         } else {
             let packed = packSubscribe(side)
             if !packed.isEmpty { request = SlotRequest(id: id, method: .subscribe, streams: packed) }
@@ -58,6 +61,13 @@ extension SlotMachine {
         let taken = Array(links[side].toUnsubscribe.prefix(fitting(names)))
         links[side].toUnsubscribe.removeFirst(taken.count)
         return taken
+    }
+
+    private mutating func packRepeated(_ side: Int) -> [SlotStream] {
+        let known = links[side].toRepeat.prefix(limits.namesPerRequest).compactMap { indexOfStream[$0] }
+        let taken = known.map { streams[$0].stream }.prefix(fitting(known.map { streams[$0].stream.name }))
+        links[side].toRepeat.removeFirst(taken.count)
+        return Array(taken)
     }
 
     private mutating func packSubscribe(_ side: Int) -> [SlotStream] {
@@ -114,11 +124,13 @@ extension SlotMachine {
         if side == primary { report(.live(streams: streamCount)) }
     }
 
-    /// Some request of those not answered was refused. Where its id is not told, it is known only if there is no other.
+    /// Which of the requests not answered was refused. Where its id is not told, it is known only if there is no other.
+    func refused(_ id: Int64?, of requests: [SlotRequest]) -> SlotRequest? {
+        requests.first { $0.id == id } ?? (id == nil && requests.count == 1 ? requests[0] : nil)
+    }
+
     mutating func noteRefusal(_ id: Int64?, of requests: [SlotRequest]) {
-        if let request = requests.first(where: { $0.id == id })
-            ?? (id == nil && requests.count == 1 ? requests[0] : nil)
-        {
+        if let request = refused(id, of: requests) {
             noteRefusal(request)
         } else if requests.count > 1 {
             isCautious = true
@@ -128,6 +140,10 @@ extension SlotMachine {
     /// One of the request's names is wrong, which one is not told: they are asked for in ever smaller requests, until
     /// the wrong one stands alone.
     private mutating func noteRefusal(_ request: SlotRequest) {
+        if request.method == .repeated, takesRepeats {
+            takesRepeats = false
+            report(.refusesRepeats)
+        }
         guard request.method == .subscribe else { return }
         for stream in request.streams {
             guard let index = indexOfStream[stream.id] else { continue }

@@ -2,21 +2,27 @@
 /// silent from some moment on. Only market payloads count as life, and each stream is measured by its own figures.
 ///
 /// A suspect is first checked (the exchange is asked what it holds subscribed), then asked for again, then moved to a
-/// new connection; one that stays silent even there is taken for quiet and gets more patience.
+/// new connection; one that stays silent even there is taken for quiet and gets more patience. Nothing is unsubscribed
+/// for it: a stream that was only quiet would lose what comes in that moment.
 extension SlotMachine {
     /// Payloads from which a stream's rate is known well enough.
     private static let knownCount: Int64 = 20
     /// A silence of so many mean intervals is no chance: e^-30 where payloads come independently of one another.
     private static let meanIntervals: Int64 = 30
-    /// How much longer than its longest silence so far a stream may be silent.
+    /// How often its longest silence of late a stream may be silent, and how much longer at most, ns: a look costs
+    /// little, and the longest silence of a day may be a night.
     private static let longestSilences: Int64 = 3
+    private static let longerMaxNanos: Int64 = 900_000_000_000
     /// An acknowledgement is so old that the exchange's list must show the stream, ns.
     private static let listedNanos: Int64 = 2_000_000_000
-    /// For a stream that was asked for again, ns.
+    /// For a stream that was asked for again, at least and at most, ns.
+    private static let leastChanceNanos: Int64 = 5_000_000_000
     private static let secondChanceNanos: Int64 = 30_000_000_000
     /// A slot is not moved for a stream more often than this, ns.
-    private static let moveNanos: Int64 = 600_000_000_000
+    static let moveNanos: Int64 = 600_000_000_000
     private static let patienceMax: Int64 = 64
+    /// Patience is halved after this: as long as silences are remembered, ns.
+    private static let patienceNanos = StreamActivity.windowNanos
     private static let leastWatchNanos: Int64 = 250_000_000
 
     mutating func watchStreams(_ now: Int64) {
@@ -38,6 +44,10 @@ extension SlotMachine {
 
     /// Returns when the stream is to be looked at next.
     private mutating func watchStream(_ index: Int, _ side: Int, _ now: Int64) -> Int64 {
+        if streams[index].patience > 1, now >= streams[index].patienceEnd {
+            streams[index].patience /= 2
+            streams[index].patienceEnd = now + SlotMachine.patienceNanos
+        }
         let state = streams[index]
         let acknowledged = state.acknowledged[side]
         let cell = activity.read(stream: state.stream.id, member: leg * 2 + side)
@@ -49,8 +59,8 @@ extension SlotMachine {
         }
         switch streams[index].suspicion {
         case .none:
-            let due = suspicionTime(
-                state, cell, isCurrent: isCurrent, last: last, acknowledged: acknowledged, now)
+            let isOutrun = isOutrun(index, last: last, now)
+            let due = isOutrun ? now : last + allowedSilence(state, cell, isCurrent: isCurrent, now)
             guard now >= due else { return otherLegDeadline(due, now) }
             streams[index].suspicion = .probing(since: isCurrent ? cell.last : 0)
             report(.suspect(stream: state.stream.name, nanos: now - last))
@@ -58,6 +68,7 @@ extension SlotMachine {
                 if !links[side].isListOutstanding { links[side].isListWanted = true }
             } else {
                 askAgain(index, side, isListed: true, now)
+                return now
             }
             return now + SlotMachine.secondChanceNanos
         case .probing:
@@ -66,19 +77,24 @@ extension SlotMachine {
             return now + SlotMachine.secondChanceNanos
         case .resubscribed(let since, let until):
             guard now >= until else { return until }
-            let mayMove = state.patience == 1 && now >= moveNotBefore
-            if mayMove {
-                isMoveWanted = true
-                moveNotBefore = now + SlotMachine.moveNanos
-            }
-            // Streams that are suspected together share one move.
-            guard mayMove || isMoveWanted || handover != nil else { return giveUp(index, now) }
-            streams[index].suspicion = .moved(
-                since: since,
-                until: now + SlotMachine.secondChanceNanos + limits.openNanos + limits.acknowledgementNanos)
-            return now + SlotMachine.secondChanceNanos
+            return moveOrGiveUp(index, since: since, now)
         case .moved(_, let until): return now >= until ? giveUp(index, now) : until
         }
+    }
+
+    /// Asking again has not helped, or is no choice.
+    private mutating func moveOrGiveUp(_ index: Int, since: Int64, _ now: Int64) -> Int64 {
+        let mayMove = streams[index].patience == 1 && now >= moveNotBefore
+        if mayMove {
+            isMoveWanted = true
+            moveNotBefore = now + SlotMachine.moveNanos
+        }
+        // Streams that are suspected together share one move.
+        guard mayMove || isMoveWanted || handover != nil else { return giveUp(index, now) }
+        streams[index].suspicion = .moved(
+            since: since,
+            until: now + SlotMachine.secondChanceNanos + limits.openNanos + limits.acknowledgementNanos)
+        return now + SlotMachine.secondChanceNanos
     }
 
     /// Another connection is the primary: what was suspected of the one before tells nothing of it.
@@ -102,36 +118,52 @@ extension SlotMachine {
     private mutating func giveUp(_ index: Int, _ now: Int64) -> Int64 {
         report(.quiet(stream: streams[index].stream.name))
         streams[index].patience = min(streams[index].patience * 2, SlotMachine.patienceMax)
+        streams[index].patienceEnd = now + SlotMachine.patienceNanos
         streams[index].suspicion = .none
-        // Its silence counts anew from here.
-        for side in 0..<2 where streams[index].acknowledged[side] > 0 {
-            streams[index].acknowledged[side] = now
+        for side in 0..<2 {
+            // It is a habit after all.
+            activity.excuse(stream: streams[index].stream.id, member: leg * 2 + side, last: 0)
+            // Its silence counts anew from here.
+            if streams[index].acknowledged[side] > 0 { streams[index].acknowledged[side] = now }
         }
         return now + limits.streamSilenceFloorNanos
     }
 
-    /// When the stream has been silent for too long.
-    private func suspicionTime(
-        _ state: SlotStreamState, _ cell: StreamActivity.Cell, isCurrent: Bool, last: Int64,
-        acknowledged: Int64,
-        _ now: Int64
-    ) -> Int64 {
-        // The other leg has had something for a while that this one has not. One payload comes on both at different
-        // times: a little later tells nothing.
-        for member in (1 - leg) * 2..<(1 - leg) * 2 + 2 {
-            let other = activity.read(stream: state.stream.id, member: member).last
-            if other - last >= limits.legLagNanos, now - other >= limits.legLagNanos { return now }
+    /// Whether the other leg has had something for a while that this one has not.
+    ///
+    /// One payload comes on both at different times, so the other leg being ahead tells nothing yet. It is noted which of
+    /// its payloads was well ahead; that one should have come here too some time later.
+    private mutating func isOutrun(_ index: Int, last: Int64, _ now: Int64) -> Bool {
+        guard hasOtherLeg else { return false }
+        let lag = limits.legLagNanos
+        if streams[index].outrun - last < lag { streams[index].outrun = 0 }
+        if streams[index].outrun == 0 {
+            for member in (1 - leg) * 2..<(1 - leg) * 2 + 2 {
+                let other = activity.read(stream: streams[index].stream.id, member: member).last
+                if other - last >= lag { streams[index].outrun = max(streams[index].outrun, other) }
+            }
         }
+        return streams[index].outrun > 0 && now - streams[index].outrun >= lag
+    }
+
+    /// For how long the stream may be silent, ns.
+    private func allowedSilence(
+        _ state: SlotStreamState, _ cell: StreamActivity.Cell, isCurrent: Bool, _ now: Int64
+    ) -> Int64 {
+        let longest = activity.longestSilence(stream: state.stream.id, now: now)
+        let learnt = max(
+            limits.streamSilenceFloorNanos,
+            min(SlotMachine.longestSilences * longest, longest + SlotMachine.longerMaxNanos))
         let allowed: Int64
-        let learnt = max(limits.streamSilenceFloorNanos, SlotMachine.longestSilences * cell.longestSilence)
         if let period = state.stream.period {
             allowed = max(learnt, 5 * period)
         } else if isCurrent, cell.count >= SlotMachine.knownCount {
-            allowed = max(learnt, SlotMachine.meanIntervals * max(0, cell.last - acknowledged) / cell.count)
+            let mean = max(0, cell.last - cell.first) / (cell.count - 1)
+            allowed = max(learnt, SlotMachine.meanIntervals * mean)
         } else {
             allowed = max(limits.streamSilenceNanos, learnt)
         }
-        return last + allowed * state.patience
+        return allowed * state.patience
     }
 
     /// With a second leg there is more to see, sooner.
@@ -157,10 +189,29 @@ extension SlotMachine {
 
     private mutating func askAgain(_ index: Int, _ side: Int, isListed: Bool, _ now: Int64) {
         let stream = streams[index].stream
-        if isListed { links[side].toUnsubscribe.append(stream) }
-        links[side].toSubscribe.append(stream.id)
+        let member = leg * 2 + side
+        let cell = activity.read(stream: stream.id, member: member)
         let since = suspectedSince(streams[index]) ?? now
-        streams[index].suspicion = .resubscribed(since: since, until: now + SlotMachine.secondChanceNanos)
+        // Whatever ends this silence now, it is not the market's doing alone.
+        activity.excuse(stream: stream.id, member: member, last: cell.last)
+        if isListed {
+            // The exchange may count each repeat as one more stream, and end the connection for one too many.
+            guard takesRepeats, limits.streamsPerConnection + links[side].repeats < limits.streamsHeld else {
+                nextWatch = min(nextWatch, moveOrGiveUp(index, since: since, now))
+                return
+            }
+            links[side].repeats += 1
+            links[side].toRepeat.append(stream.id)
+        } else {
+            links[side].toSubscribe.append(stream.id)
+        }
+        let isCurrent = cell.generation == links[side].generation
+        let chance = min(
+            SlotMachine.secondChanceNanos,
+            max(
+                SlotMachine.leastChanceNanos,
+                allowedSilence(streams[index], cell, isCurrent: isCurrent, now)))
+        streams[index].suspicion = .resubscribed(since: since, until: now + chance)
         report(.resubscribed(stream: stream.name, wasListed: isListed))
     }
 }

@@ -32,6 +32,8 @@ public struct SlotMachine {
     var ended: [(generation: UInt32, requests: [SlotRequest])] = [(0, []), (0, [])]
     /// A request was refused, and it could not be told which: one at a time, until all are accepted.
     var isCautious = false
+    /// The exchange lets itself be asked again for what it holds; it has not refused so far.
+    var takesRepeats = true
     /// The side that delivers, or is to.
     var primary: Int?
     var generation: UInt32 = 0
@@ -92,7 +94,7 @@ public struct SlotMachine {
 
     /// The deadline has come, or something may have changed.
     public mutating func tick(_ now: Int64) {
-        if !isStopping {
+        if !isStopping, !isIdle {
             for side in 0..<2 where links[side].phase == .open { watchLink(side, now) }
             advanceHandover(now)
             if now >= nextWatch { watchStreams(now) }
@@ -166,8 +168,16 @@ public struct SlotMachine {
             return
         }
         guard links[side].phase == .open else { return }
-        noteRefusal(id, of: links[side].outstanding.map(\.request))
-        lose(side, .request, now)
+        let outstanding = links[side].outstanding.map(\.request)
+        noteRefusal(id, of: outstanding)
+        if side == primary, let request = refused(id, of: outstanding), request.method == .repeated {
+            // What was asked for before still comes: it is given up only when another connection brings it.
+            _ = takeOutstanding(side, request.id)
+            isMoveWanted = true
+            moveNotBefore = now + SlotMachine.moveNanos
+        } else {
+            lose(side, .request, now)
+        }
         tick(now)
     }
 
@@ -200,6 +210,7 @@ public struct SlotMachine {
             add(stream)
             for side in 0..<2 where links[side].phase == .open { links[side].toSubscribe.append(stream.id) }
         }
+        if isIdle { rest(now) }
         tick(now)
     }
 
@@ -226,6 +237,7 @@ public struct SlotMachine {
     /// For metrics.
     public var state: ConnectionState {
         if isStopped { return .stopped }
+        if isIdle { return .idle }
         guard let primary, links[primary].phase != .none else { return .waiting }
         if links[primary].phase != .open { return .opening }
         return links[primary].wasLive ? .live : .subscribing
@@ -239,6 +251,10 @@ public struct SlotMachine {
 
     /// Whether a successor is being made or used.
     public var isHandingOver: Bool { handover != nil }
+
+    /// Whether it has no stream to ask for, and so needs no connection. Where nothing is asked for at all, the connection
+    /// is what is wanted.
+    var isIdle: Bool { language != nil && streams.isEmpty }
 
     /// Streams that are asked for; refused ones are not.
     public var streamCount: Int { streams.count { !$0.isRefused } }
@@ -277,6 +293,26 @@ public struct SlotMachine {
         fail(side, now)
     }
 
+    /// The last stream is gone: what it came on is closed.
+    private mutating func rest(_ now: Int64) {
+        guard !isStopping else { return }
+        endHandover()
+        if primary != nil { report(.emptied) }
+        for side in 0..<2 {
+            switch links[side].phase {
+            case .open: close(side)
+            case .opening: drop(side, .stopped)
+            case .closing, .none: break
+            }
+        }
+        primary = nil
+        isShutdownAnnounced = false
+        isMoveWanted = false
+        failedHandovers = 0
+        nextAttempt = now
+        nextWatch = Int64.max
+    }
+
     private mutating func add(_ stream: SlotStream) {
         indexOfStream[stream.id] = streams.count
         streams.append(SlotStreamState(stream: stream))
@@ -287,6 +323,7 @@ public struct SlotMachine {
         let stream = streams[index].stream
         for side in 0..<2 where links[side].phase == .open {
             let waits = links[side].toSubscribe[links[side].firstToSubscribe...]
+            links[side].toRepeat.removeAll { $0 == id }
             if waits.contains(id) {
                 links[side].toSubscribe = waits.filter { $0 != id }
                 links[side].firstToSubscribe = 0

@@ -23,6 +23,12 @@ struct Scenario {
         var routes: Int
         var limits: ConnectionLimits
         var canList: Bool
+        /// A stream that is held and silent delivers again when it is asked for once more; else only elsewhere.
+        var repeatRevives: Bool
+        /// What is asked for once more counts as one more stream.
+        var countsRepeats: Bool
+        /// Who asks for what he holds is refused.
+        var refusesRepeats: Bool
         /// A connection is ended so long after a refusal, ns.
         var refusalNanos: Int64
         /// The exchange pings so often, ns.
@@ -69,6 +75,9 @@ extension Scenario.Market {
         legs = random.pick([1, 1, 2])
         routes = random.pick([1, 1, 2])
         canList = random.chance(perMille: 800)
+        repeatRevives = random.chance(perMille: 700)
+        countsRepeats = random.chance(perMille: 500)
+        refusesRepeats = random.chance(perMille: 150)
         refusalNanos = random.pick([0, 0, Time.second, Time.hour])
         pingNanos = random.pick(5...30) * Time.minute
         var limits = ConnectionLimits()
@@ -78,6 +87,7 @@ extension Scenario.Market {
         limits.streamSilenceFloorNanos = random.pick(10...90) * Time.minute
         limits.legLagNanos = random.pick(10...60) * Time.minute
         limits.streamsPerConnection = random.pick(2...10)
+        limits.streamsHeld = limits.streamsPerConnection + random.pick([0, 1, 3, 20])
         limits.namesPerRequest = random.pick([1, 1, 2, 3, 8, 200])
         limits.requestBytes = random.pick([60, 100, 4_000])
         limits.attemptsPerWindow = random.pick([12, 20, 40, 300])

@@ -60,6 +60,13 @@ extension Simulation {
         }
     }
 
+    /// The client gives a stream up.
+    func checkUnsubscribed(_ stream: Int) {
+        // Who wants a stream back in the same breath may be too late.
+        guard streams[stream].isWanted, now - streams[stream].changedAt > Time.minute else { return }
+        fail(.gaveUpWorking, "\(streams[stream].name) is unsubscribed though it is wanted")
+    }
+
     /// The exchange ends a connection whose end was known long before: nothing may have been in the way of replacing
     /// it.
     func checkWarning(_ connection: Int, isForAge: Bool) {
@@ -166,6 +173,9 @@ extension Simulation {
                     "slot \(slot): \(slots[slot].actions) actions and \(slots[slot].ticks) wake-ups in an hour"
                 )
             }
+            if slots[slot].plan.streams.isEmpty, slots[slot].machine.state != .idle {
+                fail(.emptyConnection, "slot \(slot) has no stream and is \(slots[slot].machine.state)")
+            }
             slots[slot].actions = 0
             slots[slot].ticks = 0
             for side in 0..<LinkIndex.sides { checkAnswers(LinkIndex.link(slot: slot, side: side)) }
@@ -195,9 +205,7 @@ extension Simulation {
     func checkEnd() {
         checkAll()
         for stream in streams.indices where streams[stream].isWanted && !streams[stream].isWrong {
-            // A quiet stream may be asked for again just now.
-            let unowned = streams[stream].unownedSince
-            if (unowned > 0 && now - unowned > Time.minute) || streams[stream].deadSince > 0 {
+            if streams[stream].unownedSince > 0 || streams[stream].deadSince > 0 {
                 return fail(.notRestored, "\(streams[stream].name) is not carried")
             }
             // The newest trade that must have come.

@@ -68,7 +68,8 @@ extension Simulation {
         let host =
             Int(slot.plan.endpoints[endpoint].host.dropFirst().prefix { $0 != "." }) ?? 0
         let index = attempts.count
-        attempts.append(Attempt(link: link, generation: generation, host: host))
+        attempts.append(
+            Attempt(link: link, generation: generation, host: host, target: slot.plan.target))
         let state = markets[slot.market].hosts[host]
         if now < state.unknownUntil {
             attempts[index].cause = .resolve
@@ -117,10 +118,15 @@ extension Simulation {
         guard links[link].phase == .open else { return }
         let connection = links[link].connection
         let language = slots[link / LinkIndex.sides].plan.language
+        if canary == .unsubscribesFirst, request.method == .repeated {
+            var request = request
+            request.method = .unsubscribe
+            send(link, request)
+        }
         let names = request.streams.map(\.name)
         let payload =
             switch request.method {
-            case .subscribe: language?.subscribe(names, id: request.id)
+            case .subscribe, .repeated: language?.subscribe(names, id: request.id)
             case .unsubscribe: language?.unsubscribe(names, id: request.id)
             case .list: language?.list(id: request.id)
             }

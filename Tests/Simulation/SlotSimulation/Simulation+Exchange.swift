@@ -33,7 +33,7 @@ extension Simulation {
         connections.append(
             VirtualConnection(
                 link: attempt.link, generation: attempt.generation, market: market, host: attempt.host,
-                latency: host.latency, openedAt: now))
+                target: attempt.target, latency: host.latency, openedAt: now))
         queue.add(now + host.latency, .opened, connection)
         queue.add(now + limits.lifetimeNanos, .exchangeCut, connection, 1)
         queue.add(
@@ -73,6 +73,7 @@ extension Simulation {
             return refuse(connection, place, name)
         }
         switch request.request.method {
+        case .repeated: repeated(connection, place)
         case .subscribe:
             var isSilent = false
             if markets[market].toSilence > 0 {
@@ -90,12 +91,18 @@ extension Simulation {
                     .streamsPerConnection,
                     "\(connections[connection].subscriptions.count) streams; \(limit) are the most")
             }
-        case .unsubscribe: for name in names { streamIndex[name].map { unsubscribe(connection, $0) } }
+        case .unsubscribe:
+            for name in names {
+                guard let stream = streamIndex[name] else { continue }
+                checkUnsubscribed(stream)
+                unsubscribe(connection, stream)
+            }
         case .list:
             let unlisted = connections[connection].unlisted
             connections[connection].requests[place].names = connections[connection].subscriptions
                 .filter { !unlisted.contains($0) }.map { streams[$0].name }
         }
+        guard !connections[connection].isBroken else { return }
         if markets[market].toLoseAnswer > 0, request.request.method != .list {
             markets[market].toLoseAnswer -= 1
             return blame(connection, "does not answer request \(request.request.id)")
@@ -104,9 +111,37 @@ extension Simulation {
         queue.add(now + connections[connection].latency, .answer, connection, place)
     }
 
+    /// Asked for once more, as far as the client knows.
+    private func repeated(_ connection: Int, _ place: Int) {
+        let market = scenario.markets[connections[connection].market]
+        let request = connections[connection].requests[place].request
+        let asked = request.streams.compactMap { streamIndex[$0.name] }
+        let held = asked.filter { connections[connection].subscriptions.contains($0) }
+        if market.refusesRepeats, let first = held.first {
+            let slot = connections[connection].link / LinkIndex.sides
+            slots[slot].refusedRepeats += 1
+            // The first of several that are not answered may not be told from the others.
+            guard slots[slot].refusedRepeats <= 10 else {
+                return fail(.livelock, "slot \(slot) repeats what was refused: \(streams[first].name)")
+            }
+            return refuse(connection, place, streams[first].name)
+        }
+        if market.countsRepeats {
+            connections[connection].repeats += held.count
+            let most = market.limits.streamsHeld
+            let count = connections[connection].subscriptions.count + connections[connection].repeats
+            guard count <= most else {
+                return fail(.streamsPerConnection, "\(count) streams with repeats; \(most) are the most")
+            }
+        }
+        for stream in asked where market.repeatRevives || !held.contains(stream) {
+            subscribe(connection, stream, isSilent: false)
+        }
+    }
+
     /// A name that it does not understand breaks the whole connection: some time later, or at once.
     private func refuse(_ connection: Int, _ place: Int, _ name: String) {
-        if let stream = streamIndex[name] {
+        if let stream = streamIndex[name], streams[stream].isWrong {
             streams[stream].refusals += 1
             guard streams[stream].refusals <= 40 else {
                 return fail(.livelock, "\(name) was refused 40 times, and is asked for again")
@@ -132,7 +167,10 @@ extension Simulation {
     private func subscribe(_ connection: Int, _ stream: Int, isSilent: Bool) {
         connections[connection].silent.removeAll { $0 == stream }
         connections[connection].unlisted.removeAll { $0 == stream }
-        if isSilent { connections[connection].silent.append(stream) }
+        // Asked for at the wrong place it is acknowledged, and never comes.
+        if isSilent || streams[stream].route != connections[connection].target {
+            connections[connection].silent.append(stream)
+        }
         if !connections[connection].subscriptions.contains(stream) {
             connections[connection].subscriptions.append(stream)
             streams[stream].subscribers.append(connection)
@@ -144,7 +182,6 @@ extension Simulation {
         connections[connection].silent.removeAll { $0 == stream }
         connections[connection].unlisted.removeAll { $0 == stream }
         guard let place = connections[connection].subscriptions.firstIndex(of: stream) else { return }
-        if streams[stream].isWanted { streams[stream].excusedUntil = now + Time.minute }
         connections[connection].subscriptions.remove(at: place)
         streams[stream].subscribers.removeAll { $0 == connection }
         owned(stream)

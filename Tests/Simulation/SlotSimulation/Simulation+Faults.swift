@@ -169,6 +169,8 @@ extension Simulation {
     private func want(_ stream: Int, _ isWanted: Bool) {
         streams[stream].isWanted = isWanted
         streams[stream].refusals = 0
+        streams[stream].changedAt = now
+        streams[stream].excusedUntil = max(streams[stream].excusedUntil, now + Time.minute)
         if !isWanted {
             lanes[streams[stream].lane].parser.forget(stream: stream)
             takeOutput(streams[stream].lane)
@@ -198,8 +200,12 @@ extension Simulation {
             let slot = slotIndices[change.lane][change.slot]
             // Who changes a slot excuses that its streams are not there yet.
             trouble(slots[slot].market, until: now)
+            let target = slots[slot].plan.target
             slots[slot].plan = plan.lanes[change.lane].slots[change.slot]
-            slots[slot].machine.change(add: change.add, remove: change.remove, now)
+            if canary == .forgetsTarget { slots[slot].plan.target = target }
+            let isEmptied = slots[slot].plan.streams.isEmpty && canary == .keepsEmptyConnections
+            slots[slot].machine.change(
+                add: change.add, remove: isEmptied ? Array(change.remove.dropLast()) : change.remove, now)
             perform(slot)
         }
     }

@@ -28,6 +28,12 @@ public enum Canary: String, Sendable, CaseIterable {
     case hidesGaps
     /// The driver opens a second connection beside each.
     case opensTwice
+    /// The driver unsubscribes a stream before it is asked for again.
+    case unsubscribesFirst
+    /// The driver forgets that a slot has lost its last stream.
+    case keepsEmptyConnections
+    /// The driver forgets that a slot serves another target now.
+    case forgetsTarget
 
     /// What must be found.
     public var invariants: [Invariant] {
@@ -43,6 +49,9 @@ public enum Canary: String, Sendable, CaseIterable {
         case .publishesTwice: [.twice]
         case .hidesGaps: [.lost]
         case .opensTwice: [.sockets]
+        case .unsubscribesFirst: [.gaveUpWorking]
+        case .keepsEmptyConnections: [.emptyConnection]
+        case .forgetsTarget: [.dead, .notRestored]
         }
     }
 }

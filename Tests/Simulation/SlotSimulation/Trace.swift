@@ -71,6 +71,8 @@ public enum Invariant: String, Sendable, CaseIterable {
     case notReplaced
     /// More sockets than planned and handing over.
     case sockets
+    /// A slot without streams keeps a connection.
+    case emptyConnection
     /// Too many messages on a connection.
     case messageRate
     /// Too many attempts from the address.

@@ -16,6 +16,8 @@ struct VirtualStream {
     var nextID: Int64 = 1
 
     var isWanted = false
+    /// Since when it is, or is not.
+    var changedAt: Int64 = 0
     var lane = 0
     /// In the lane.
     var id: UInt32 = 0
@@ -69,6 +71,7 @@ struct Attempt {
     var link: Int
     var generation: UInt32
     var host: Int
+    var target: String
     var cause = ConnectionEnd.connect
     var status = 0
     var retryAfterNanos: Int64?
@@ -91,6 +94,7 @@ struct VirtualConnection {
     let generation: UInt32
     let market: Int
     let host: Int
+    let target: String
     let latency: Int64
     var openedAt: Int64
     /// For the exchange.
@@ -110,6 +114,8 @@ struct VirtualConnection {
     var silent: [Int] = []
     /// Of these, what the exchange does not list.
     var unlisted: [Int] = []
+    /// Names that were asked for while they were held.
+    var repeats = 0
     var requests: [Request] = []
     var firstUnanswered = 0
     /// When messages of the last second arrived.
@@ -137,6 +143,8 @@ struct VirtualSlot {
     var timerAt = Int64.max
     /// Why it hands over, while it does.
     var handover: HandoverReason?
+    /// Times that it was refused what it holds.
+    var refusedRepeats = 0
     /// In the hour at hand.
     var actions = 0
     var ticks = 0
