@@ -56,7 +56,9 @@ let package = Package(
         .target(name: "Parsing", dependencies: ["ExchangeAdapter", "Wire", "Rings", "MarketData"]),
         .target(
             name: "Batching", dependencies: ["MarketData", "Rings", "ExchangeAdapter", "CKernel", "CZstd"]),
-        .target(name: "Publishing", dependencies: ["Batching", "MarketData", "Rings", "CKernel", "CCurl"]),
+        .target(
+            name: "Publishing",
+            dependencies: ["Batching", "MarketData", "Rings", "CKernel", "CTLS", "CCurl"]),
         .target(name: "GoogleCloud", dependencies: ["CTLS", "CCurl"]),
         .target(
             name: "Telemetry",

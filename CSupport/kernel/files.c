@@ -87,12 +87,24 @@ int64_t ck_write_output(int fd, const void *bytes, size_t count) {
     return result;
 }
 
-int ck_wait_either(int readable, int writable, int64_t nanos) {
-    struct pollfd fds[2] = {{.fd = readable, .events = POLLIN}, {.fd = writable, .events = POLLOUT}};
+static int wait_two(struct pollfd *fds, int64_t nanos) {
     struct timespec limit = {nanos / 1000000000, nanos % 1000000000};
     int count = ppoll(fds, 2, &limit, NULL);
     if (count < 0) return errno == EINTR ? 0 : -errno;
     return count > 0;
+}
+
+int ck_wait_either(int readable, int writable, int64_t nanos) {
+    struct pollfd fds[2] = {{.fd = readable, .events = POLLIN}, {.fd = writable, .events = POLLOUT}};
+    return wait_two(fds, nanos);
+}
+
+int ck_wait_socket(int readable, int socket, int writable, int64_t nanos) {
+    struct pollfd fds[2] = {
+        {.fd = readable, .events = POLLIN},
+        {.fd = socket, .events = (short)(writable ? POLLIN | POLLOUT : POLLIN)},
+    };
+    return wait_two(fds, nanos);
 }
 
 void ck_utc_text(int64_t seconds, char *text) {

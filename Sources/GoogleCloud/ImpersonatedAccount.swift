@@ -63,8 +63,7 @@ struct ImpersonatedAccount: TokenProvider {
         else {
             throw CredentialsError(
                 description: "\(server): its answer holds no token (\(answer.reason)); is that address"
-                    + " right?",
-                isTransient: true)
+                    + " right?")
         }
         return AccessToken(text: text, lifetime: left)
     }

@@ -161,12 +161,12 @@ public final class SecretManager: Sendable {
         else {
             throw CredentialsError(
                 description: "\(reference): the answer is not one of Secret Manager's; look at the proxy and"
-                    + " at SECRET_MANAGER_ENDPOINT", isTransient: true)
+                    + " at SECRET_MANAGER_ENDPOINT")
         }
         guard let sum = payload["dataCrc32c"] as? String, Int64(sum) == Int64(CRC32C.checksum(data)) else {
             throw CredentialsError(
                 description: "\(reference): the checksum (CRC32C) of the answer is missing or does not fit:"
-                    + " it was changed on its way; look at the proxy", isTransient: true)
+                    + " it was changed on its way; look at the proxy")
         }
         guard let text = String(data: data, encoding: .utf8), !text.isEmpty else {
             throw CredentialsError(description: "\(reference): the secret is empty or no UTF-8 text")

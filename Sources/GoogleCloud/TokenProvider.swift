@@ -53,8 +53,7 @@ extension AccessToken {
         if answer.status == 200 {
             throw CredentialsError(
                 description: "\(server): its answer holds no token (\(answer.reason)); is that address"
-                    + " right?",
-                isTransient: true)
+                    + " right?")
         }
         let clock = answer.clockFault(now: Int(Date().timeIntervalSince1970))
         let advice = answer.isTransient ? "it is asked again" : remedy

@@ -27,6 +27,8 @@ int ck_open_output(int fd);
 int64_t ck_write_output(int fd, const void *bytes, size_t count);
 /// Waits until `readable` is readable, or `writable` (-1: none) writable, or the time is over: 1, 1, 0, or -errno.
 int ck_wait_either(int readable, int writable, int64_t nanos);
+/// Waits until `readable` or `socket` (-1: none) is readable, or, where `writable` is not 0, `socket` is writable.
+int ck_wait_socket(int readable, int socket, int writable, int64_t nanos);
 
 /// "20261122T173000Z" of a time in seconds since the epoch; `text` has room for 17 bytes.
 void ck_utc_text(int64_t seconds, char *text);

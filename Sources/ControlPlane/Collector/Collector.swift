@@ -129,6 +129,7 @@ public final class Collector: Sendable {
             settings.segmentAge = Int64(configuration.sink.rotateSeconds) * 1_000_000_000
             try start(FileSink(settings: settings, ledger: ledger))
         case .pubsub: try start(makePubSubSink())
+        case .nats: try start(makeNATSSink())
         }
     }
 
@@ -143,8 +144,9 @@ public final class Collector: Sendable {
         // The consumers first, so that no thread fills a ring that nobody empties.
         switch threads.grouping {
         case .single:
-            // libcurl's descriptors are not in the reactor's epoll set, so the thread looks after them often.
-            let parkMax: Int64 = configuration.sink.type == .pubsub ? 1_000_000 : 1_000_000_000
+            // The sink's sockets are not in the reactor's epoll set, so the thread looks after them often.
+            let hasSockets = [.pubsub, .nats].contains(configuration.sink.type)
+            let parkMax: Int64 = hasSockets ? 1_000_000 : 1_000_000_000
             try run(threads.wire[0], idle) { [self] waker in
                 StagePair(
                     StagePair(

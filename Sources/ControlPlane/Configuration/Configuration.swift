@@ -2,6 +2,7 @@ import ExchangeAdapter
 import Batching
 import Logging
 import MarketData
+import Publishing
 import Rings
 import Wire
 
@@ -217,12 +218,16 @@ public struct Configuration: Sendable {
         public var rotateBytes = 64 << 20
         /// Age at which a segment of the file sink ends, s.
         public var rotateSeconds = 300
-        /// Bytes that Pub/Sub has not acknowledged at most.
+        /// Bytes that Pub/Sub or NATS has not acknowledged at most.
         public var maxInFlightBytes = 32 << 20
         /// HTTP/2 connections to Pub/Sub.
         public var connections = 1
         /// `http://host:port` or `https://…` instead of Google's own; the emulator's where PUBSUB_EMULATOR_HOST is set.
         public var endpoint: String?
+        /// Stream of NATS JetStream that keeps the messages.
+        public var stream = "MARKET"
+        /// Who the collector is at the NATS server.
+        public var credentials = NATSCredentials.none
         /// A sink with defaults.
         public init(type: SinkType) { self.type = type }
     }
@@ -231,6 +236,8 @@ public struct Configuration: Sendable {
     public enum SinkType: String, Sendable, CaseIterable {
         /// Google Cloud Pub/Sub.
         case pubsub
+        /// A stream of NATS JetStream.
+        case nats
         /// Segments in a directory.
         case file
         /// Lines on standard output.

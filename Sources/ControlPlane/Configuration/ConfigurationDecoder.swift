@@ -186,7 +186,10 @@ struct ConfigurationDecoder {
         } else if sink.type == .file, !section.has("path") {
             section.error("path", "is missing; the file sink needs a directory: write for example ./data/out")
         }
-        if let endpoint = section.scalar("endpoint") {
+        if sink.type != .nats { refuseNATSKeys(section, type: sink.type) }
+        if sink.type == .nats {
+            decodeNATS(section, into: &sink)
+        } else if let endpoint = section.scalar("endpoint") {
             if let problem = HTTPAddress.problem(endpoint.text, shown: endpoint.shown) {
                 section.error("endpoint", problem)
             }

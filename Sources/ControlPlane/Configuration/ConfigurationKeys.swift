@@ -1,5 +1,8 @@
 /// The keys that each part of a configuration may have; what the decoder accepts and what the schema lists.
 public enum ConfigurationKeys {
+    /// Keys of `sink` that only the nats sink has.
+    static let nats = ["stream", "user", "password", "token"]
+
     /// By path; `[]` stands for the elements of a list. The empty path is the file itself.
     public static let all: [String: [String]] = [
         "": ["collector", "exchanges", "batching", "sink", "api", "log"],
@@ -29,7 +32,7 @@ public enum ConfigurationKeys {
             "maxEvents", "maxBytes", "maxDelay", "compression", "level", "window", "dictionary", "payload",
             "closeWhenIdle",
         ],
-        "sink": [
+        "sink": nats + [
             "type", "project", "topic", "orderingKey", "createTopics", "path", "rotateBytes", "rotateSeconds",
             "maxInFlightBytes", "connections", "endpoint",
         ],

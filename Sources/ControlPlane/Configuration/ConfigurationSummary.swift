@@ -131,6 +131,11 @@ public struct ConfigurationSummary {
             entry("at", sink.endpoint ?? "https://pubsub.googleapis.com")
             entry("topics", sink.topic + (sink.createTopics ? ", made when missing" : ""))
             entry("ordering", sink.orderingKey.isEmpty ? "none" : sink.orderingKey)
+        case .nats:
+            entry("at", sink.endpoint ?? "")
+            entry("stream", sink.stream + (sink.createTopics ? ", made when missing" : ""))
+            entry("subjects", sink.topic)
+            entry("in flight", ConfigurationUnits.text(bytes: sink.maxInFlightBytes) + " at most")
         case .file:
             entry("directory", sink.path)
             entry(
