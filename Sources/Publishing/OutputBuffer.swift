@@ -7,6 +7,7 @@ struct OutputBuffer: ~Copyable {
     private struct Entry {
         var end: Int
         var receipt: BatchReceipt
+        var span: TimeSpan
     }
 
     private var memory: UnsafeMutableRawPointer
@@ -51,7 +52,8 @@ struct OutputBuffer: ~Copyable {
         }
         if let base = data.baseAddress { (memory + used).copyMemory(from: base, byteCount: data.count) }
         used += data.count
-        entries.append(Entry(end: used, receipt: BatchReceipt(batch)))
+        let span = TimeSpan(batch.header.firstEventTime, batch.header.lastEventTime)
+        entries.append(Entry(end: used, receipt: BatchReceipt(batch), span: span))
         return true
     }
 
@@ -66,12 +68,15 @@ struct OutputBuffer: ~Copyable {
         return end - out
     }
 
-    /// Notes that `count` of the pending bytes went out; calls `done` for each batch that is out as a whole.
-    mutating func advance(_ count: Int, done: (BatchReceipt) -> Void) {
+    /// Notes that `count` of the pending bytes went out; calls `done` for each batch that is out as a whole, with its
+    /// bytes and the times of its events.
+    mutating func advance(_ count: Int, done: (BatchReceipt, Int, TimeSpan) -> Void) {
         out += count
         while firstEntry < entries.count, entries[firstEntry].end <= out {
-            whole = entries[firstEntry].end
-            done(entries[firstEntry].receipt)
+            let entry = entries[firstEntry]
+            let bytes = entry.end - whole
+            whole = entry.end
+            done(entry.receipt, bytes, entry.span)
             firstEntry += 1
         }
         guard out == used else { return }

@@ -19,6 +19,7 @@ struct SegmentWriter: ~Copyable {
     private var size = 0
     private var openedAt: Int64 = 0
     private var dirtySince: Int64?
+    private var index = SegmentIndex()
 
     init(suffix: String, settings: FileSettings) {
         self.suffix = suffix
@@ -51,8 +52,10 @@ struct SegmentWriter: ~Copyable {
                 if dirtySince == nil { dirtySince = now == .max ? 0 : now }
                 let time = ck_realtime_nanos()
                 var batches = 0
-                buffer.advance(Int(written)) { receipt in
+                let segmentBytes = settings.segmentBytes
+                buffer.advance(Int(written)) { receipt, bytes, span in
                     ledger.acknowledge(receipt, now: time)
+                    index.append(bytes: bytes, span: span, segmentBytes: segmentBytes)
                     batches += 1
                 }
                 acknowledged += batches
@@ -109,6 +112,7 @@ struct SegmentWriter: ~Copyable {
         descriptor = -1
         size = 0
         dirtySince = nil
+        index.removeAll()
     }
 
     private mutating func sync() throws(SegmentFailure) {
@@ -126,6 +130,8 @@ struct SegmentWriter: ~Copyable {
     /// Ends the segment: all of it is on the disk.
     private mutating func end() throws(SegmentFailure) {
         try sync()
+        // A segment whose torn end could not be cut off is longer: it gets none.
+        if index.size == size { index.write(for: path) }
         abandon()
     }
 

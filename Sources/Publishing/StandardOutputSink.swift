@@ -58,7 +58,7 @@ public final class StandardOutputSink: Sink {
                 break
             }
             let time = ck_realtime_nanos()
-            buffer.advance(Int(written)) { receipt in
+            buffer.advance(Int(written)) { receipt, _, _ in
                 ledger.acknowledge(receipt, now: time)
                 work += 1
             }

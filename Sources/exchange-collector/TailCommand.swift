@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlPlane
+import Foundation
 import MarketData
 
 struct TailCommand: ParsableCommand {
@@ -12,6 +13,7 @@ struct TailCommand: ParsableCommand {
               exchange-collector tail ./data/out
               exchange-collector tail ./data/out --follow --type trade --symbol BTCUSDT
               exchange-collector tail ./data/out --json --limit 10
+              exchange-collector tail ./data/out --from 2026-11-28T16:00:00Z --to 2026-11-28T16:05:00Z
               exchange-collector tail --pubsub-emulator 127.0.0.1:8085 --project test \\
                 --topic market.trade.binance.BTCUSDT
 
@@ -34,6 +36,13 @@ struct TailCommand: ParsableCommand {
     var type: [String] = []
     @Option(help: "Only events of this symbol; may be repeated.")
     var symbol: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Only events from this time on (UTC): 2026-11-28T16:00:00Z, with or without a fraction.",
+            valueName: "time"))
+    var from: String?
+    @Option(help: ArgumentHelp("Only events until this time.", valueName: "time"))
+    var to: String?
     @Option(help: "End after so many events.")
     var limit: Int?
     @Option(
@@ -56,9 +65,25 @@ struct TailCommand: ParsableCommand {
         settings.types = Set(type)
         settings.symbols = Set(symbol)
         settings.limit = limit
+        if let from { settings.from = try TailCommand.nanos(from, option: "--from") }
+        if let to {
+            guard !follow else { throw ValidationError("--to has an end, --follow has none; leave one out") }
+            settings.to = try TailCommand.nanos(to, option: "--to")
+        }
+        guard settings.from <= settings.to else { throw ValidationError("--from is later than --to") }
         settings.dictionaries = dictionaries
         settings.isJSON = json
         return settings
+    }
+
+    /// ns since the epoch.
+    private static func nanos(_ text: String, option: String) throws -> Int64 {
+        let style = Date.ISO8601FormatStyle(includingFractionalSeconds: text.contains("."))
+        // Times that ns in 64 bits can tell.
+        guard let date = try? style.parse(text), abs(date.timeIntervalSince1970) < 9e9 else {
+            throw ValidationError("\(option) \(text) is no time; write it as 2026-11-28T16:00:00Z")
+        }
+        return Int64((date.timeIntervalSince1970 * 1000).rounded()) * 1_000_000
     }
 
     private func source() throws -> TailSettings.Source {

@@ -76,6 +76,52 @@ import Testing
         #expect(try TailTests.tail(settings).lines == [lines[1]])
     }
 
+    @Test func timesAreFoundByTheIndexAndWithoutOne() throws {
+        let directory = try Directory()
+        let begin: Int64 = 1_672_515_782_000_000_000
+        let minute: Int64 = 60_000_000_000
+        // Twenty minutes, a batch and a block of the index each.
+        let lines = (0..<20).map { index in
+            TailTests.trade(index).replacing("1672515782136000000", with: "\(begin + Int64(index) * minute)")
+        }
+        let batches = lines.map { TailTests.compress($0 + "\n") }
+        let segment = directory.file("segment-1.ndjson.zst")
+        try batches.reduce(Data(), +).write(to: segment)
+        var index = "exchange-collector segment index 1\n"
+        var offset = 0
+        for (number, batch) in batches.enumerated() {
+            let time = begin + Int64(number) * minute
+            index += "\(offset) \(time) \(time)\n"
+            offset += batch.count
+        }
+        var settings = TailSettings(source: .files(path: directory.url.path, follow: false))
+        settings.isJSON = true
+        settings.from = begin + 5 * minute
+        settings.to = begin + 7 * minute
+        let times = (settings.from, settings.to)
+        func bytesRead() throws -> Int {
+            let reader = try SegmentReader(path: directory.url.path, times: times)
+            while try reader.readNew({ _ in true }) {}
+            return reader.bytesRead
+        }
+        #expect(try TailTests.tail(settings).lines == Array(lines[5...7]))
+        #expect(try bytesRead() == offset)
+        let file = directory.file(".segment-1.ndjson.zst.index")
+        // One that is torn, or of another file, is not obeyed.
+        for wrong in [index, index + "end \(offset + 1)\n"] {
+            try Data(wrong.utf8).write(to: file)
+            #expect(try TailTests.tail(settings).lines == Array(lines[5...7]))
+            #expect(try bytesRead() == offset)
+        }
+        try Data((index + "end \(offset)\n").utf8).write(to: file)
+        #expect(try TailTests.tail(settings).lines == Array(lines[5...7]))
+        #expect(try bytesRead() == batches[5...7].reduce(0) { $0 + $1.count })
+        settings.from = begin + 30 * minute
+        settings.to = .max
+        #expect(try TailTests.tail(settings).lines.isEmpty)
+        #expect(try TailTests.tail(settings).warnings.isEmpty)
+    }
+
     @Test func incompleteEndIsSaidAndNothingElseIsLost() throws {
         let directory = try Directory()
         let whole = TailTests.compress(TailTests.trade(1) + "\n")

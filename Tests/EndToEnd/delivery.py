@@ -151,7 +151,7 @@ def read_segments(directory: Path) -> dict[str, list[bytes]]:
     """Everything that a file sink wrote, by topic and in its order, read with zstdcat as a user would."""
     lines: dict[str, list[bytes]] = defaultdict(list)
     for path in sorted(directory.rglob("*")):
-        if not path.is_file() or path.stat().st_size == 0:
+        if not path.is_file() or path.stat().st_size == 0 or path.name.endswith(".index"):
             continue
         if path.name.endswith(".zst"):
             data = subprocess.run(["zstdcat", "-q", path], check=True, capture_output=True).stdout

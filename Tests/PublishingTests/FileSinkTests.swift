@@ -29,7 +29,8 @@ import Testing
         #expect(ledger.latency(kind: .trade).count == 500)
         sink.close()
 
-        let names = try FileManager.default.contentsOfDirectory(atPath: settings.directory).sorted()
+        let names = try FileManager.default.contentsOfDirectory(atPath: settings.directory)
+            .filter { !$0.hasPrefix(".") }.sorted()
         #expect(names.count > 1)
         var text: [UInt8] = []
         for (index, name) in names.enumerated() {

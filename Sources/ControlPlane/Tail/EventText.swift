@@ -15,6 +15,8 @@ struct EventText {
 
     var type: String { text("type") ?? "" }
     var symbol: String { text("symbol") ?? "" }
+    /// Of the event, else of its receipt; ns since the epoch.
+    var time: Int64 { Int64(integer("eventTime") ?? integer("receivedTime") ?? 0) }
 
     private func text(_ key: String) -> String? { fields[key] as? String }
     private func integer(_ key: String) -> Int? { fields[key] as? Int }

@@ -1,12 +1,15 @@
 import Batching
 import CKernel
 import Glibc
+import Publishing
 
 /// Reads the segments of a file sink in the order of their names, and what is appended to them later.
 final class SegmentReader {
     private struct Progress {
         /// Bytes read.
         var offset = 0
+        /// Bytes from here on are of no interest.
+        var limit = Int.max
         /// Bytes up to the end of the last whole zstd frame or line.
         var boundary = 0
         var zstd: ZstdReader?
@@ -16,11 +19,21 @@ final class SegmentReader {
 
     private let path: String
     private let dictionaries: [CompressionDictionary]
+    private let times: (from: Int64, to: Int64)?
     private var progress: [String: Progress] = [:]
+    /// Bytes that were read of segments.
+    private(set) var bytesRead = 0
 
-    /// `dictionaries`: see ``ZstdReader``.
-    init(path: String, dictionaries: [CompressionDictionary] = []) throws(TailError) {
+    /// How far events in the middle of a batch may lie outside of the times of its first and last, ns.
+    private static let slack: Int64 = 10_000_000_000
+
+    /// `dictionaries`: see ``ZstdReader``. `times`: nothing outside of them is wanted; where a segment has an index,
+    /// little of it is read then.
+    init(
+        path: String, dictionaries: [CompressionDictionary] = [], times: (from: Int64, to: Int64)? = nil
+    ) throws(TailError) {
         self.path = path
+        self.times = times
         self.dictionaries = dictionaries
         guard access(path, R_OK) == 0 else {
             throw TailError(
@@ -77,6 +90,15 @@ final class SegmentReader {
         return isNew
     }
 
+    /// Where to begin: at the front, or by its index at the times that are wanted.
+    private func start(of segment: String, size: Int) -> Progress {
+        guard let times, case .success(let bytes) = FileReading.read(SegmentIndex.path(of: segment)),
+            let index = SegmentIndex(text: String(decoding: bytes, as: UTF8.self)), index.size == size
+        else { return Progress() }
+        let range = index.range(from: times.from, to: times.to, slack: SegmentReader.slack)
+        return Progress(offset: range.lowerBound, limit: range.upperBound, boundary: range.lowerBound)
+    }
+
     /// Whole lines of the segment's next bytes; nil at its end.
     private func readPiece(_ segment: String) throws(TailError) -> [UInt8]? {
         let file = open(segment, O_RDONLY | O_CLOEXEC)
@@ -89,7 +111,7 @@ final class SegmentReader {
         guard fstat(file, &status) == 0 else {
             throw TailError(.io, "\(segment): \(SegmentReader.reason(errno))")
         }
-        var state = progress[segment] ?? Progress()
+        var state = progress[segment] ?? start(of: segment, size: Int(status.st_size))
         if Int(status.st_size) < state.offset {
             // Its writer took back what it had not finished; or it is another file of that name.
             state = Progress(offset: 0, boundary: 0)
@@ -98,11 +120,13 @@ final class SegmentReader {
             }
         }
         defer { progress[segment] = state }
-        var buffer = [UInt8](repeating: 0, count: min(1 << 20, max(0, Int(status.st_size) - state.offset)))
+        var buffer = [UInt8](
+            repeating: 0, count: min(1 << 20, max(0, min(Int(status.st_size), state.limit) - state.offset)))
         guard !buffer.isEmpty else { return nil }
         let count = pread(file, &buffer, buffer.count, off_t(state.offset))
         guard count >= 0 else { throw TailError(.io, "\(segment): \(SegmentReader.reason(errno))") }
         guard count > 0 else { return nil }
+        bytesRead += count
         let place = "\(segment), byte \(state.offset)"
         state.offset += count
         if segment.hasSuffix(".zst") {

@@ -44,7 +44,9 @@ public final class TailRun {
     }
 
     private func readFiles(_ path: String, follow: Bool, warn: (String) -> Void) throws(TailError) {
-        let reader = try SegmentReader(path: path, dictionaries: dictionaries)
+        let reader = try SegmentReader(
+            path: path, dictionaries: dictionaries,
+            times: settings.hasTimes ? (settings.from, settings.to) : nil)
         let isEmpty = try reader.segments().isEmpty
         if isEmpty, !follow {
             throw TailError(
@@ -77,7 +79,8 @@ public final class TailRun {
     /// Shows whole lines.
     func show(_ lines: ArraySlice<UInt8>) throws(TailError) {
         for line in lines.split(separator: UInt8(ascii: "\n")) {
-            let isPlain = settings.isJSON && settings.types.isEmpty && settings.symbols.isEmpty
+            let isPlain =
+                settings.isJSON && settings.types.isEmpty && settings.symbols.isEmpty && !settings.hasTimes
             if isPlain {
                 text += line
             } else {
@@ -88,7 +91,8 @@ public final class TailRun {
                     )
                 }
                 guard settings.types.isEmpty || settings.types.contains(event.type),
-                    settings.symbols.isEmpty || settings.symbols.contains(event.symbol)
+                    settings.symbols.isEmpty || settings.symbols.contains(event.symbol),
+                    event.time >= settings.from, event.time <= settings.to
                 else { continue }
                 text += settings.isJSON ? Array(line) : Array(event.line().utf8)
             }

@@ -18,10 +18,18 @@ public struct TailSettings: Sendable {
     public var symbols: Set<String> = []
     /// A dictionary or a directory of them, beside those that the program brings; nil: only those.
     public var dictionaries: String?
+    /// Only events from these times on and until them, ns since the epoch: their event times, where they have none those
+    /// of their receipt.
+    public var from = Int64.min
+    /// See ``from``.
+    public var to = Int64.max
     /// Ends after so many events; nil: does not.
     public var limit: Int?
     /// Lines of JSON as they were published, rather than lines for people.
     public var isJSON = false
+
+    /// Whether times are asked for.
+    var hasTimes: Bool { from != .min || to != .max }
 
     /// Shows everything.
     public init(source: Source) { self.source = source }
