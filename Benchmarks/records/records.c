@@ -22,9 +22,11 @@ typedef struct {
     int is_direct, by_openssl;
 } reader;
 
-static const shape shapes[] = {{"one frame a record", 1, 60000}, {"4 frames a record", 4, 30000}, {"80 frames a record", 80, 3000}};
+static const shape shapes[] = {
+    {"one frame a record", 1, 60000}, {"4 frames a record", 4, 30000}, {"80 frames a record", 80, 3000}};
 static const reader readers[] = {{"openssl", 0, 0}, {"direct, EVP", 1, 1}, {"direct", 1, 0}};
-static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"};
+static const char *const suites[] = {
+    "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"};
 enum { SHAPES = 3, READERS = 3, SUITES = 3 };
 
 static char directory[] = "/tmp/records-XXXXXX";
@@ -86,7 +88,8 @@ static cost run(ct_server_context *servers, ct_client_context *clients, const sh
     sending s = {server, far, malloc(sealed * (size_t)shape->records), 0};
     unsigned char *plain = malloc(content);
     for (size_t i = 0; i < content; i++) plain[i] = (unsigned char)('a' + i % 23);
-    for (int i = 0; i < shape->records; i++) s.count += ct_forge_record(forge, 23, plain, content, 0, s.bytes + s.count);
+    for (int i = 0; i < shape->records; i++)
+        s.count += ct_forge_record(forge, 23, plain, content, 0, s.bytes + s.count);
     ct_client_describe(client, text, text_size);
 
     static unsigned char room[ROOM];
@@ -135,15 +138,16 @@ int main(int argc, char **argv) {
     if (rounds < 1 || rounds > ROUNDS_MAX) die("usage: records [ROUNDS]");
     char error[256];
     const char *names[] = {"localhost"};
-    if (!mkdtemp(directory) || ct_certificate_write(directory, names, 1, 0, error, sizeof error)) die("no certificates");
+    if (!mkdtemp(directory) || ct_certificate_write(directory, names, 1, 0, error, sizeof error))
+        die("no certificates");
     char authority[64], certificate[64], key[64];
     snprintf(authority, sizeof authority, "%s/ca.pem", directory);
     snprintf(certificate, sizeof certificate, "%s/server.pem", directory);
     snprintf(key, sizeof key, "%s/server-key.pem", directory);
     ck_pin_thread(0);
-    printf("One connection on loopback; the sender on CPU 1 sends sealed records, the reader on CPU 0 reads with room for 64 KiB\n"
-           "and polls where nothing is there. Medians of %d interleaved rounds; CPU: the reader's thread, kernel included.\n"
-           "A frame: %d bytes.\n",
+    printf("One connection on loopback; the sender on CPU 1 sends sealed records, the reader on CPU 0 reads with room\n"
+           "for 64 KiB and polls where nothing is there. Medians of %d interleaved rounds; CPU: the reader's thread,\n"
+           "kernel included. A frame: %d bytes.\n",
            rounds, FRAME);
     for (int u = 0; u < SUITES; u++) {
         ct_server_context *servers = ct_server_context_new(certificate, key, error, sizeof error);

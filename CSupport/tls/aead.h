@@ -17,13 +17,15 @@ typedef enum { CT_ENGINE_BEST, CT_ENGINE_EVP } ct_engine;
 /// whose size is not that of the suite's hash, and where memory is short.
 ct_aead *ct_aead_new(uint16_t suite, const unsigned char *secret, size_t size, ct_engine engine);
 void ct_aead_free(ct_aead *aead);
-/// The next traffic secret takes the place of this one (section 7.2). 0, or -1 where OpenSSL fails: the key is unusable then.
+/// The next traffic secret takes the place of this one (section 7.2). 0, or -1 where OpenSSL fails: the key is unusable
+/// then.
 int ct_aead_renew(ct_aead *aead);
-/// hot: opens `size` bytes of ciphertext and their tag into `plain`, which has `size` - CT_AEAD_TAG bytes and does not overlap.
-/// 1 where they are authentic; else what was written to `plain` means nothing. `size` is at least CT_AEAD_TAG.
+/// hot: opens `size` bytes of ciphertext and their tag into `plain`, which has `size` - CT_AEAD_TAG bytes and does not
+/// overlap. 1 where they are authentic; else what was written to `plain` means nothing. `size` is at least CT_AEAD_TAG.
 int ct_aead_open(ct_aead *aead, uint64_t sequence, const unsigned char header[CT_RECORD_HEADER],
                  const unsigned char *sealed, size_t size, unsigned char *plain);
-/// The reverse, always by EVP; `sealed` has `size` + CT_AEAD_TAG bytes and may begin where `plain` does. 1 where it is done.
+/// The reverse, always by EVP; `sealed` has `size` + CT_AEAD_TAG bytes and may begin where `plain` does. 1 where it is
+/// done.
 int ct_aead_seal(ct_aead *aead, uint64_t sequence, const unsigned char header[CT_RECORD_HEADER],
                  const unsigned char *plain, size_t size, unsigned char *sealed);
 /// "IPsec-MB" or "EVP".

@@ -55,8 +55,8 @@ int64_t ct_failure(ct_client *client, int result);
 void ct_direct_note_secret(const SSL *ssl, const char *line);
 /// What OpenSSL reads while records are ours; BIO_read's conventions.
 int ct_direct_feed(ct_client *client, BIO *bio, char *bytes, int count);
-/// After the handshake: takes the records over, or leaves them to OpenSSL where they are not of TLS 1.3 or of a suite that is
-/// not known here.
+/// After the handshake: takes the records over, or leaves them to OpenSSL where they are not of TLS 1.3 or of a suite
+/// that is not known here.
 void ct_direct_begin(ct_client *client);
 int64_t ct_direct_read(ct_client *client, void *bytes, size_t count);
 

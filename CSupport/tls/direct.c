@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+// Receives and records for OpenSSL, without any data, after which a read comes back.
+enum { TURNS_MAX = 64 };
+
 // MARK: Taking over
 
 void ct_direct_note_secret(const SSL *ssl, const char *line) {
@@ -103,6 +106,7 @@ static int64_t hand_over(ct_client *client) {
         return verdict;
     }
     if (must_fail) {
+        if (verdict == 0) return fail(client, must_fail);
         // OpenSSL's alert is on its way; its reason speaks of what it was shown.
         char reason[sizeof client->error];
         snprintf(reason, sizeof reason, "%s", client->error);
@@ -111,7 +115,8 @@ static int64_t hand_over(ct_client *client) {
     return end(client, verdict);
 }
 
-/// Asks for a new key well before this one is worn out; tried again with the next read where an earlier write is not done.
+/// Asks for a new key well before this one is worn out; tried again with the next read where an earlier write is not
+/// done.
 static void ask_for_key(ct_client *client) {
     ERR_clear_error();
     if (SSL_key_update(client->ssl, SSL_KEY_UPDATE_REQUESTED) == 1) {
@@ -137,7 +142,9 @@ static int64_t receive(ct_client *client) {
 }
 
 int64_t ct_direct_read(ct_client *client, void *bytes, size_t count) {
-    while (!client->is_over) {
+    // A peer that sends nothing but tickets must not keep the thread from its other connections.
+    for (int turns = 0; !client->is_over; turns++) {
+        if (turns == TURNS_MAX) return CT_WANT_READ;
         size_t got = 0;
         ct_records_state state = CT_RECORDS_NOTICE;
         if (!client->is_handing) {

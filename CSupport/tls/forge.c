@@ -22,7 +22,8 @@ void ct_forge_free(ct_forge *forge) {
     free(forge);
 }
 
-size_t ct_forge_record(ct_forge *forge, uint8_t type, const void *content, size_t count, size_t padding, uint8_t *record) {
+size_t ct_forge_record(ct_forge *forge, uint8_t type, const void *content, size_t count, size_t padding,
+                       uint8_t *record) {
     size_t inner = count + 1 + padding;
     size_t size = inner + CT_AEAD_TAG;
     if (size > UINT16_MAX) return 0;

@@ -12,6 +12,7 @@
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct ct_multibuffer {
@@ -33,7 +34,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int is_same_version(unsigned version) { return version >> 8 == IMB_VERSION_NUM >> 8; }
 
 static void load(void) {
-    void *handle = dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
+    char name[32];
+    snprintf(name, sizeof name, "libIPSec_MB.so.%u", (unsigned)(IMB_VERSION_NUM >> 16));
+    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!handle) return;
     unsigned (*version)(void) = (unsigned (*)(void))dlsym(handle, "imb_get_version");
     IMB_MGR *(*allocate)(uint64_t) = (IMB_MGR * (*)(uint64_t)) dlsym(handle, "alloc_mb_mgr");

@@ -3,12 +3,12 @@
 
 #include <stddef.h>
 
-/// AES-GCM of Intel's library IPsec-MB, which costs a fraction of EVP's for small records. It exists for x86-64 alone, so it is
-/// looked for when the process runs; it is not needed.
+/// AES-GCM of Intel's library IPsec-MB, which costs a fraction of EVP's for small records. It exists for x86-64 alone,
+/// so it is looked for when the process runs; it is not needed.
 typedef struct ct_multibuffer ct_multibuffer;
 
-/// Whether it can be used: it is installed, of the version that this was built with, passes its own test, and finds the AES
-/// instructions of this CPU.
+/// Whether it can be used: it is installed, of the version that this was built with, passes its own test, and finds the
+/// AES instructions of this CPU.
 int ct_multibuffer_is_there(void);
 /// A key schedule for a key of 16 or 32 bytes; NULL where the library is not there or memory is short.
 ct_multibuffer *ct_multibuffer_new(size_t key_size);

@@ -38,7 +38,8 @@ struct ct_records {
     // How far OpenSSL was fed into the current record.
     size_t fed;
     unsigned char fed_header[CT_RECORD_HEADER];
-    // Plaintext that the reader had no room for waits in [aside_start, aside_end) of `aside`; or else the notice is there.
+    // Plaintext that the reader had no room for waits in [aside_start, aside_end) of `aside`; or else the notice is
+    // there.
     size_t aside_start, aside_end;
     size_t notice_size;
     const char *must_fail;
@@ -211,7 +212,8 @@ static void judge(ct_records *records, const unsigned char *header, unsigned cha
         walk(&records->walk, plain, content);
         if (content == 0) why = "an empty record of the handshake protocol";
     } else if (type == APPLICATION_DATA) {
-        why = in_message ? "application data within a message of the handshake protocol" : "a record with too much in it";
+        why = in_message ? "application data within a message of the handshake protocol"
+                         : "a record with too much in it";
         if (content == 0 && !in_message) {
             // OpenSSL would count only those that it sees: this one becomes a record of no type.
             memset(plain, 0, inner);
@@ -262,7 +264,8 @@ ct_records_state ct_records_open(ct_records *records, unsigned char *bytes, size
         size_t size = record_size(header);
         const char *fault = header_fault(header);
         if (fault && (size > CT_RECORD_SEALED_MAX || held >= CT_RECORD_HEADER + size)) {
-            show_header(records, header, size > CT_RECORD_SEALED_MAX ? CT_RECORD_HEADER : CT_RECORD_HEADER + size, fault);
+            if (size > CT_RECORD_SEALED_MAX) size = 0;
+            show_header(records, header, CT_RECORD_HEADER + size, fault);
             continue;
         }
         if (held < CT_RECORD_HEADER + size) break;

@@ -3,11 +3,11 @@
 
 #include "aead.h"
 
-/// Received records of TLS 1.3: application data are opened straight into the reader's memory. Everything else is handed to
-/// OpenSSL, which reads a stream of its own in which the application data are left out: such a record is opened, sealed
-/// again with the same key under the number that OpenSSL expects next, and shown to OpenSSL alone. It never leaves the
-/// process, so that no nonce is used twice for what others see. OpenSSL thus judges tickets, key updates, alerts and
-/// faults, answers them, and its state stays in step.
+/// Received records of TLS 1.3: application data are opened straight into the reader's memory. Everything else is
+/// handed to OpenSSL, which reads a stream of its own in which the application data are left out: such a record is
+/// opened, sealed again with the same key under the number that OpenSSL expects next, and shown to OpenSSL alone. It
+/// never leaves the process, so that no nonce is used twice for what others see. OpenSSL thus judges tickets, key
+/// updates, alerts and faults, answers them, and its state stays in step.
 typedef struct ct_records ct_records;
 
 typedef enum {
@@ -21,7 +21,8 @@ typedef enum {
     CT_RECORDS_FAILED,
 } ct_records_state;
 
-/// A record for OpenSSL. `must_fail`: the peer broke the protocol, and OpenSSL must come to that, too; the text says how.
+/// A record for OpenSSL. `must_fail`: the peer broke the protocol, and OpenSSL must come to that, too; the text says
+/// how.
 typedef struct {
     const unsigned char *bytes;
     size_t count;
@@ -56,9 +57,9 @@ const char *ct_records_failure(const ct_records *records);
 /// Whether ct_records_open has something to do before more ciphertext comes.
 int ct_records_is_ready(const ct_records *records);
 
-/// How much may be sealed with one key of AES-GCM: 2^24.5 full records (RFC 8446, section 5.5), counted in bytes, since what
-/// wears a key out is the number of its blocks. `ask`: from here on the peer is to be asked for a new key; `most`: the
-/// connection fails. 0: the defaults.
+/// How much may be sealed with one key of AES-GCM: 2^24.5 full records (RFC 8446, section 5.5), counted in bytes, since
+/// what wears a key out is the number of its blocks. `ask`: from here on the peer is to be asked for a new key; `most`:
+/// the connection fails. 0: the defaults.
 void ct_records_limit(ct_records *records, uint64_t ask, uint64_t most);
 /// Whether the peer is to be asked for a new key; then that it was, which counts until there is one.
 int ct_records_wants_key(const ct_records *records);

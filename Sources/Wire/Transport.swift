@@ -35,7 +35,7 @@ public final class TLSContext: @unchecked Sendable {
     /// `certificateAuthority`: a PEM file that alone is trusted; nil: the system's trust store.
     public init(
         certificateAuthority: String?, verify: Bool = true, minimum: Version = .tls12,
-        records: Records = .openssl
+        records: Records = .direct
     ) throws(Failure) {
         var text = [CChar](repeating: 0, count: 256)
         guard

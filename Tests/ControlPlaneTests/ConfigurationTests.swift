@@ -418,6 +418,7 @@ import Wire
         #expect(text.contains("exchange fake at wss://stream.fake.example:9443"))
         #expect(text.contains("  streams     1: 1 trade"))
         #expect(text.contains("  connections 1, at most 1 streams each; `plan` shows more"))
+        #expect(text.contains("  records     of TLS 1.3 opened directly, by \(TLSContext.Records.engine)"))
         #expect(text.contains("sink null"))
         #expect(!text.contains("0123456789abcdef"))
     }

@@ -28,7 +28,7 @@ import Wire
             """
             network: { proxy: "http://p:1", ipFamily: v4, localAddress: 10.0.0.5, keepaliveIdle: 20s,
                   keepaliveInterval: 2s, keepaliveCount: 5, userTimeout: 1500ms, busyPoll: 50us, receiveBuffer: 1MiB }
-                tls: { minimum: 1.3, records: direct }
+                tls: { minimum: 1.3, records: openssl }
             """
         ).exchanges[0]
         var expected = NetworkSettings()
@@ -43,7 +43,7 @@ import Wire
         expected.receiveBufferBytes = 1 << 20
         #expect(network.network == expected)
         #expect(network.tls.minimum == .tls13)
-        #expect(network.tls.records == .direct)
+        #expect(network.tls.records == .openssl)
         #expect(try load().exchanges[0].network == NetworkSettings())
     }
 

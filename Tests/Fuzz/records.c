@@ -1,6 +1,6 @@
-// Any stream of records of a server whose key is known, good ones and bad ones, read in pieces of any size. Checked: what is
-// read is what was sealed, in order and without a gap; what OpenSSL would be shown opens with the key and the number that it
-// would use, or must fail; after that nothing is read. See run-records.
+// Any stream of records of a server whose key is known, good ones and bad ones, read in pieces of any size. Checked:
+// what is read is what was sealed, in order and without a gap; what OpenSSL would be shown opens with the key and the
+// number that it would use, or must fail; after that nothing is read. See run-records.
 #include <aead.h>
 #include <ctls_forge.h>
 #include <records.h>
@@ -12,7 +12,7 @@
 
 enum { STREAM_MAX = 1 << 18, HANDSHAKE = 22, ALERT = 21, DATA = 23 };
 
-static uint8_t stream[STREAM_MAX], expected[STREAM_MAX], received[STREAM_MAX];
+static uint8_t stream[STREAM_MAX], expected[STREAM_MAX];
 
 typedef struct {
     const uint8_t *at;
@@ -104,8 +104,8 @@ static void send_step(sending *s, input *in) {
     }
 }
 
-/// In OpenSSL's place: opens what it is shown. Whether it would go on; counts key updates as the records do, but by whole
-/// messages.
+/// In OpenSSL's place: opens what it is shown. Whether it would go on; counts key updates as the records do, but by
+/// whole messages.
 typedef struct {
     ct_aead *aead;
     uint64_t sequence;
@@ -115,7 +115,8 @@ typedef struct {
 
 static int judge(judge_state *j, ct_notice notice) {
     static uint8_t plain[CT_RECORD_SEALED_MAX];
-    check(notice.count >= CT_RECORD_HEADER && notice.count <= CT_RECORD_HEADER + CT_RECORD_SEALED_MAX, "size of a notice");
+    check(notice.count >= CT_RECORD_HEADER, "size of a notice");
+    check(notice.count <= CT_RECORD_HEADER + CT_RECORD_SEALED_MAX, "size of a notice");
     size_t size = (size_t)notice.bytes[3] << 8 | notice.bytes[4];
     int opens = notice.bytes[0] == DATA && size > CT_AEAD_TAG && size + CT_RECORD_HEADER == notice.count &&
                 ct_aead_open(j->aead, j->sequence, notice.bytes, notice.bytes + CT_RECORD_HEADER, size, plain);
@@ -151,18 +152,18 @@ static int judge(judge_state *j, ct_notice notice) {
 }
 
 /// Reads the stream. Whether it was read to its end.
-static int receive(ct_records *records, sending *s, judge_state *j, input in) {
+static int receive(ct_records *records, sending *s, judge_state *j, input whole) {
+    input in = whole;
     size_t given = 0, read = 0;
     for (;;) {
         size_t most = take(&in), room = most < 200 ? 1 + most * 7 : 65536, got = 0;
         // Exactly so much memory, so that a byte too much is noticed.
         uint8_t *bytes = malloc(room);
         ct_records_state state = ct_records_open(records, bytes, room, &got);
-        check(got <= room && read + got <= s->data, "more was read than was sealed");
-        memcpy(received + read, bytes, got);
+        check(got <= room && got <= s->data - read, "more was read than was sealed");
+        check(memcmp(bytes, expected + read, got) == 0, "what was read is not what was sealed");
         free(bytes);
         read += got;
-        check(memcmp(received, expected, read) == 0, "what was read is not what was sealed");
         if (state == CT_RECORDS_FULL) check(got > 0 && ct_records_is_ready(records), "no progress");
         if (state == CT_RECORDS_FAILED) return 0;
         if (state == CT_RECORDS_NOTICE) {

@@ -210,13 +210,14 @@ import Testing
 
     // MARK: TLS
 
-    @Test(arguments: [12, 13] as [Int32]) func aReconnectResumesItsSession(version: Int32) throws {
+    @Test(arguments: [12, 13] as [Int32], RecordReader.allCases)
+    func aReconnectResumesItsSession(version: Int32, reader: RecordReader) throws {
         let certificates = try Certificates()
         let server = try certificates.server()
         try server.restartTLS(maximum: version)
         let bench = try DialBench(
             [try DialBench.plan("wss://localhost:\(server.port)")],
-            contexts: [try TLSContext(certificateAuthority: certificates.authority)])
+            contexts: [try reader.context(certificates.authority)])
         bench.peers = [server.pump]
         bench.names["localhost"] = ["127.0.0.1"]
         let name = version == 12 ? "TLSv1.2" : "TLSv1.3"
@@ -230,6 +231,7 @@ import Testing
             server.disconnect()
         }
         #expect(connected().allSatisfy { $0.contains(name) })
+        #expect(connected().allSatisfy { $0.contains("direct") == (version == 13 && reader.isDirect) })
         #expect(connected().map { $0.contains("resumed") } == [false, true, true, false, true, true])
     }
 

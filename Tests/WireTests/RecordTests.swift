@@ -144,4 +144,46 @@ import Testing
         #expect(pair.clientError.contains("no new key"))
         #expect((37_000...40_000).contains(reading.bytes.count), "\(reading.bytes.count)")
     }
+
+    /// The server asks for a new key while the client's own bytes are stuck: the answer follows them.
+    @Test(arguments: RecordReader.allCases) func aKeyUpdateWhileSendingIsStuck(reader: RecordReader) throws {
+        let pair = try TLSHost().pair(reader)
+        try pair.shakeHands()
+        let words = (0..<16_000).map { UInt8(truncatingIfNeeded: $0 / 3) }
+        var sent = 0
+        var result = Int64(words.count)
+        for _ in 0..<2_000 where result == words.count {
+            result = ct_client_write(pair.client, words, words.count)
+            if result > 0 { sent += 1 }
+        }
+        #expect(result == Int64(CT_WANT_WRITE))
+        #expect(ct_server_update_key(pair.server, 1) == 0)
+        #expect(ct_server_write(pair.server, "behind", 6) == 0)
+        var reading = TLSPair.Reading()
+        // It may have to wait for room to answer; then what is behind the update is not lost sight of.
+        var chunk = [UInt8](repeating: 0, count: 100)
+        for _ in 0..<200 where reading.bytes.isEmpty {
+            _ = ct_server_flush(pair.server)
+            let got = ct_client_read(pair.client, &chunk, chunk.count)
+            #expect(
+                got > 0 || got == Int64(CT_WANT_READ) || got == Int64(CT_WANT_WRITE), "\(pair.clientError)")
+            if got > 0 { reading.bytes += chunk[..<Int(got)] }
+            if got == Int64(CT_WANT_WRITE) { break }
+            ck_sleep_nanos(20_000)
+        }
+        var received: [UInt8] = []
+        for _ in 0..<2_000 where received.count < (sent + 1) * words.count {
+            received += pair.serverReads(atLeast: 1).bytes
+            if result == Int64(CT_WANT_WRITE) {
+                result = ct_client_write(pair.client, words, words.count)
+                if result > 0 { sent += 1 }
+            }
+            if result > 0, received.count == sent * words.count { break }
+        }
+        #expect(received == Array(repeatElement(words, count: sent).joined()))
+        pair.read(into: &reading, isEnough: { $0.bytes.count >= 6 })
+        #expect(reading.bytes == Array("behind".utf8), "\(pair.clientError)")
+        #expect(ct_client_write(pair.client, words, words.count) == Int64(words.count))
+        #expect(pair.serverReads(atLeast: words.count).bytes == words)
+    }
 }

@@ -73,11 +73,12 @@ struct Certificates: ~Copyable {
         #expect(bench.monitor.frameCount(ofSlot: 0) == messages.count)
     }
 
-    @Test(arguments: [1, 2, 3]) func messagesOverTLSArriveWholeAndInOrder(seed: UInt64) throws {
+    @Test(arguments: [1, 2, 3], RecordReader.allCases)
+    func messagesOverTLSArriveWholeAndInOrder(seed: UInt64, reader: RecordReader) throws {
         let certificates = try Certificates()
         let bench = try WireBench(
             server: try certificates.server(), isTLS: true,
-            context: try TLSContext(certificateAuthority: certificates.authority))
+            context: try reader.context(certificates.authority))
         let (bytes, messages) = stream(seed)
         bench.server.pieceMax = seed == 1 ? 3_000 : 200_000
         try bench.turn { bench.server.isUpgraded }
@@ -226,7 +227,8 @@ struct Certificates: ~Copyable {
         #expect(bench.noticed("nothing listens there"))
     }
 
-    @Test func certificatesAreChecked() throws {
+    @Test(arguments: [RecordReader.openssl, .direct]) func certificatesAreChecked(reader: RecordReader) throws
+    {
         let wrongName = try Certificates(names: ["elsewhere.example"])
         let expired = try Certificates(expired: true)
         let trusted = try Certificates()
@@ -237,7 +239,7 @@ struct Certificates: ~Copyable {
         ]
         for (server, authority, why) in cases {
             let bench = try WireBench(
-                server: server, isTLS: true, context: try TLSContext(certificateAuthority: authority))
+                server: server, isTLS: true, context: try reader.context(authority))
             try bench.turn { bench.monitor.endCount(.tls, ofSlot: 0) >= 1 }
             #expect(bench.noticed(why), "\(bench.notices.map(\.text))")
             #expect(bench.monitor.openedCount(ofSlot: 0) == 0)

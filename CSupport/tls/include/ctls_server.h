@@ -40,8 +40,8 @@ int ct_server_write(ct_server *server, const void *bytes, size_t count);
 int ct_server_write_frames(ct_server *server, const void *bytes, size_t count);
 /// Encrypts close_notify.
 void ct_server_shutdown(ct_server *server);
-/// Encrypts a fatal alert (bad_record_mac), as if the peer had sent a forged record; the session is over. 0, or CT_FAILED
-/// where the handshake is not done.
+/// Encrypts a fatal alert (bad_record_mac), as if the peer had sent a forged record; the session is over. 0, or
+/// CT_FAILED where the handshake is not done.
 int ct_server_alert(ct_server *server);
 /// Another ticket, with the next write. 0, or CT_FAILED.
 int ct_server_ticket(ct_server *server);
@@ -51,8 +51,8 @@ int ct_server_update_key(ct_server *server, int asks);
 void ct_server_pad(ct_server *server, size_t block);
 /// Adds bytes as they are to what is to be sent. 0, or CT_FAILED.
 int ct_server_write_raw(ct_server *server, const void *bytes, size_t count);
-/// The number of the cipher suite, and the secret that the server seals with at first (48 bytes at most): its size, or 0
-/// where secrets are not told.
+/// The number of the cipher suite, and the secret that the server seals with at first (48 bytes at most): its size, or
+/// 0 where secrets are not told.
 size_t ct_server_secret(const ct_server *server, uint8_t secret[48], uint16_t *suite);
 /// Sends what was encrypted: bytes that are left, or CT_FAILED.
 int64_t ct_server_flush(ct_server *server);

@@ -144,7 +144,7 @@ public struct Configuration: Sendable {
         /// The least version that is spoken.
         public var minimum = TLSContext.Version.tls12
         /// Who opens the records of TLS 1.3.
-        public var records = TLSContext.Records.openssl
+        public var records = TLSContext.Records.direct
         /// The defaults.
         public init() {}
     }
