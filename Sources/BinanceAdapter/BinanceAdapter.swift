@@ -57,6 +57,9 @@ public struct BinanceAdapter: ExchangeAdapter {
     /// See ``BinanceLimits``.
     public var limits: ConnectionLimits { BinanceLimits.limits(isFutures: market != .spot) }
 
+    /// See ``BinanceBackfill``.
+    public var backfill: (any Backfill)? { BinanceBackfill(market: market) }
+
     /// A decoder for one lane.
     public func makeDecoder(
         market index: Int, instruments: InstrumentTable, streams: [StreamPlan]

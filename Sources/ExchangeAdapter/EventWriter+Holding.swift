@@ -70,6 +70,7 @@ extension EventWriter {
                 id: id, time: time, heldAt: source.now, next: 0, size: UInt16(size), cause: cause,
                 connection: source.connection), event: producer.pending)
         guard entry != 0 else { return false }
+        isTracking = true
         if history.pointee.head == 0 {
             history.pointee.position = held.add(sequence: index)
             history.pointee.shard = UInt32(source.shard)
@@ -96,6 +97,9 @@ extension EventWriter {
         let history = sequences.history(index)
         guard history.pointee.head != 0 else { return }
         let id = held[history.pointee.head].pointee.id
+        if isAwaitingRepair(history), id > sequences.states[index].expected, !history.pointee.isRestarting {
+            return
+        }
         if id <= sequences.states[index].expected || history.pointee.isRestarting
             || !mayCome(index, upTo: id - 1, shard: Int(history.pointee.shard))
         {
@@ -116,17 +120,15 @@ extension EventWriter {
             let received = event.assumingMemoryBound(to: EventHeader.self).pointee.receivedTime
             guard producer.reserve(Int(entry.size) + MemoryLayout<Gap>.size + 32) != nil else { return false }
             if entry.id > state.pointee.expected {
-                guard
-                    history.pointee.isReleased || history.pointee.isRestarting
-                        || now >= history.pointee.deadline
-                        || !mayCome(index, upTo: entry.id - 1, shard: Int(history.pointee.shard))
-                else { break }
+                guard mayGoOn(index, entry, now: now) else { break }
                 let expected = state.pointee.expected
+                let isCounted = history.pointee.isCounted
+                history.pointee.isCounted = false
                 history.pointee.isReleased = false
                 history.pointee.stretches.jump(from: expected, to: entry.id)
                 reportGap(
                     index, first: expected, last: entry.id - 1, state: .open, cause: entry.cause,
-                    market: market, time: received)
+                    market: market, time: received, isCounted: isCounted)
             } else if entry.id < state.pointee.expected {
                 if entry.cause == .restart {
                     restart(index, id: entry.id, time: entry.time)
@@ -137,6 +139,7 @@ extension EventWriter {
                     continue
                 }
             }
+            closeCounted(index)
             producer.pending.copyMemory(from: event, byteCount: Int(entry.size))
             producer.commit(Int(entry.size))
             state.pointee.expected = entry.id + 1
@@ -146,6 +149,7 @@ extension EventWriter {
             if history.pointee.head != 0 { history.pointee.deadline = oldest(history) + HeldEvents.patience }
         }
         if history.pointee.head == 0 {
+            closeCounted(index)
             history.pointee.tail = 0
             history.pointee.isReleased = false
             history.pointee.isRestarting = false
@@ -154,6 +158,24 @@ extension EventWriter {
             }
         }
         return true
+    }
+
+    /// Whether the first event that waits may go on although ids before it are missing. Another connection may bring
+    /// them, and where none can any more, REST may.
+    private mutating func mayGoOn(_ index: Int, _ entry: HeldEvents.Entry, now: Int64) -> Bool {
+        let history = sequences.history(index)
+        if history.pointee.isReleased || history.pointee.isRestarting {
+            // It is not waited for, and yet to be fetched.
+            _ = awaitRepair(index, before: entry, now: now)
+            return true
+        }
+        if !isAwaitingRepair(history) {
+            guard
+                now >= history.pointee.deadline
+                    || !mayCome(index, upTo: entry.id - 1, shard: Int(history.pointee.shard))
+            else { return false }
+        }
+        return !awaitRepair(index, before: entry, now: now)
     }
 
     private mutating func pop(_ history: UnsafeMutablePointer<SequenceHistory>) {

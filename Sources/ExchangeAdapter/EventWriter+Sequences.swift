@@ -19,7 +19,10 @@ extension EventWriter {
         if id == expected, expected > 0 {
             accept(kind, index, id: id, time: time, size: size)
         } else if id > expected, expected > 0 {
-            ahead(kind, index, id: id, time: time, size: size, cause: isFollowing ? .sequence : .reconnect)
+            let cause: GapCause =
+                state.pointee.connection == SequenceTable.checkpoint
+                ? .outage : isFollowing ? .sequence : .reconnect
+            ahead(kind, index, id: id, time: time, size: size, cause: cause)
         } else if id < expected {
             behind(kind, index, id: id, time: time, size: size)
         } else {
@@ -57,7 +60,11 @@ extension EventWriter {
         }
         let state = sequences.states + index
         let waits = history.pointee.head != 0
-        if waits || (isTracking && mayCome(index, upTo: id - 1, shard: source.shard)) {
+        // The only connection cannot bring what it has jumped over.
+        if !isTracking { _ = advance(index, id) }
+        if waits || repairs(source.market)
+            || (isTracking && mayCome(index, upTo: id - 1, shard: source.shard))
+        {
             if hold(kind, index, id: id, time: time, size: size, cause: cause) { return }
             // No room, although a place for each event of a frame is kept free: it goes on out of order.
             if waits { return commit(kind, size) }
@@ -103,7 +110,7 @@ extension EventWriter {
         if isKnown {
             return counters.duplicate(kind, market: source.market)
         }
-        let late = history.pointee.stretches.insert(late: id, expected: state.pointee.expected)
+        let late = history.pointee.stretches.insert(late: id...id, expected: state.pointee.expected)
         if source.isPaired { countWon() }
         commit(kind, size)
         switch late {
@@ -133,6 +140,8 @@ extension EventWriter {
         state.pointee.expected = id
         state.pointee.newest = time
         sequences.progress(index).clear()
+        history.pointee.epoch &+= 1
+        history.pointee.askedTo = 0
     }
 
     /// Said once: the new count's ids from 0 did not come.
@@ -236,13 +245,19 @@ extension EventWriter {
     /// A gap is an event of its own, a count, and a notice for the log; so is what came late of one, uncounted. An
     /// event at the pending place must have been committed or copied before.
     mutating func reportGap(
-        _ index: Int, first: Int64, last: Int64, state: GapState, cause: GapCause, market: Int, time: Int64
+        _ index: Int, first: Int64, last: Int64, state: GapState, cause: GapCause, market: Int, time: Int64,
+        isCounted: Bool = false
     ) {
         let kind = SequenceTable.kind(index)
         let instrument = SequenceTable.instrument(index)
         if state == .open {
-            counters.gap(kind, market: market)
-            if first <= last { counters.openGap(1, kind, market: market) }
+            // One that was waited for is counted already.
+            if !isCounted {
+                counters.gap(kind, market: market)
+                if first <= last { counters.openGap(1, kind, market: market) }
+            }
+        } else {
+            counters.settled(Int(clamping: last - first + 1), as: state, kind, market: market)
         }
         gapNotices.send(
             GapNotice(

@@ -18,6 +18,8 @@ import Wire
     @usableFromInline let recent: RecentEvents
     @usableFromInline var held: HeldEvents
     let gapNotices: CommandQueue<GapNotice>
+    /// Where holes are told that are to be filled over REST; nil: nowhere.
+    public let repair: RepairMailbox?
     var links: [ParserLink] = []
     /// By shard.
     var members: [LiveMembers] = []
@@ -38,15 +40,17 @@ import Wire
     /// - Parameters:
     ///   - instrumentCapacity: of the lane's table.
     ///   - activity: where to note when each stream brings data.
+    ///   - repair: where holes are told that are to be filled over REST, and what fills them comes from.
     public init(
         producer: consuming RingProducer, counters: ParserCounters, instrumentCapacity: Int,
         gapNotices: CommandQueue<GapNotice>, activity: StreamActivity = StreamActivity(capacity: 1),
-        legs: LegCounters? = nil
+        legs: LegCounters? = nil, repair: RepairMailbox? = nil
     ) {
         self.producer = producer
         self.counters = counters
         self.gapNotices = gapNotices
         self.activity = activity
+        self.repair = repair
         self.legs = legs ?? LegCounters(marketCount: counters.marketCount)
         live = LiveMembers()
         sequences = SequenceTable(instrumentCapacity: instrumentCapacity)

@@ -71,6 +71,9 @@ public protocol ExchangeAdapter: Sendable {
         for subscriptions: [Subscription], warnings: inout [String]
     ) throws(SubscriptionError) -> [StreamPlan]
 
+    /// Where the market's past is served; nil: holes are told, not filled.
+    var backfill: (any Backfill)? { get }
+
     /// A decoder for one lane. `market`: index in `instruments.exchanges`. Symbols of `streams` are interned here.
     func makeDecoder(market: Int, instruments: InstrumentTable, streams: [StreamPlan]) -> any FrameDecoder
 }

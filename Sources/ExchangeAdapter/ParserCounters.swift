@@ -4,7 +4,7 @@ import Rings
 /// Counts of one parser thread, by market and kind.
 public final class ParserCounters: Sendable {
     @usableFromInline static var rows: Int { EventKind.count + 1 }
-    @usableFromInline static var columns: Int { 6 }
+    @usableFromInline static var columns: Int { 9 }
     @usableFromInline let block: CounterBlock
     private let waitingCell = CounterBlock(count: 1)
     /// Number of markets.
@@ -58,6 +58,17 @@ public final class ParserCounters: Sendable {
         block.add(change, to: ParserCounters.index(Int(kind.rawValue), 5, market: market))
     }
 
+    /// It is known what became of ids that were missing.
+    func settled(_ ids: Int, as state: GapState, _ kind: EventKind, market: Int) {
+        let column =
+            switch state {
+            case .open, .repaired: 6
+            case .absent: 7
+            case .lost: 8
+            }
+        block.add(ids, to: ParserCounters.index(Int(kind.rawValue), column, market: market))
+    }
+
     /// Events that are counted as received and wait for ids before them.
     public var waiting: Int { waitingCell.value(0) }
     func setWaiting(_ events: Int) { waitingCell.set(events, at: 0) }
@@ -68,7 +79,7 @@ public final class ParserCounters: Sendable {
         func value(_ column: Int) -> Int { block.value(ParserCounters.index(row, column, market: market)) }
         return Counts(
             received: value(0), deadLettered: value(1), duplicates: value(2), ignored: value(3),
-            gaps: value(4), gapsOpen: value(5))
+            gaps: value(4), gapsOpen: value(5), idsRepaired: value(6), idsAbsent: value(7), idsLost: value(8))
     }
 
     /// Counts at a moment.
@@ -85,5 +96,11 @@ public final class ParserCounters: Sendable {
         public var gaps: Int
         /// Ranges of ids that are missing still; one that is filled in its middle is two.
         public var gapsOpen: Int
+        /// Ids that had been missing and have come.
+        public var idsRepaired: Int
+        /// Ids that the exchange does not have.
+        public var idsAbsent: Int
+        /// Ids that were given up.
+        public var idsLost: Int
     }
 }

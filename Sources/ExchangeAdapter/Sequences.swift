@@ -49,6 +49,8 @@ struct SequenceHistory: BitwiseCopyable {
     var tail: UInt32
     /// When the first of them must go on at the latest, monotonic ns.
     var deadline: Int64
+    /// Behind the last hole that was told to be filled over REST; 0: none was.
+    var askedTo: Int64
     /// Place in the list of sequences that wait.
     var position: UInt32
     var shard: UInt32
@@ -57,6 +59,10 @@ struct SequenceHistory: BitwiseCopyable {
     var isReleased: Bool
     /// The exchange has begun to count anew within what waits: what follows is put behind it as it comes.
     var isRestarting: Bool
+    /// The hole before the first of them is counted as open, though nothing was said of it yet.
+    var isCounted: Bool
+    /// Changes wherever what is known of the ids is forgotten.
+    var epoch: UInt32
 }
 
 /// The sequences of a lane, two for each instrument. Memory is touched only as it is used.
@@ -96,8 +102,13 @@ struct SequenceHistory: BitwiseCopyable {
     func progress(_ index: Int) -> MemberProgress {
         MemberProgress(progressMemory + index * MemberProgress.bytes)
     }
+    /// The connection of sequences that a checkpoint says how far they are.
+    static var checkpoint: UInt64 { .max }
+
     /// As if nothing had come.
     func forget(_ index: Int) {
+        let epoch = history(index).pointee.epoch
+        defer { history(index).pointee.epoch = epoch &+ 1 }
         states[index] = SequenceState(expected: 0, newest: 0, connection: 0)
         progress(index).clear()
         (historyMemory + index * MemoryLayout<SequenceHistory>.stride).initializeMemory(

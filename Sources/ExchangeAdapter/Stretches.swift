@@ -55,20 +55,32 @@ struct Stretches: BitwiseCopyable {
         case filled
     }
 
-    /// Takes in an id below `expected` that was not published before.
-    mutating func insert(late id: Int64, expected: Int64) -> Late {
+    /// The first stretch of ids in a range below `expected` that were not published; nil where all were.
+    func firstMissing(in ids: ClosedRange<Int64>, expected: Int64) -> ClosedRange<Int64>? {
+        var first = ids.lowerBound
+        for index in 0..<count {
+            if first < firsts[index] { return first...min(ids.upperBound, firsts[index] - 1) }
+            first = max(first, end(index, expected))
+            if first > ids.upperBound { return nil }
+        }
+        return first...ids.upperBound
+    }
+
+    /// Takes in ids below `expected` of which none was published before.
+    mutating func insert(late ids: ClosedRange<Int64>, expected: Int64) -> Late {
+        let id = ids.lowerBound
         var above = 0
         while above < count, firsts[above] <= id { above += 1 }
         let isInHole = id > base
         let joinsBelow = above > 0 && ends[above - 1] == id
-        let joinsAbove = above < count && firsts[above] == id + 1
+        let joinsAbove = above < count && firsts[above] == ids.upperBound + 1
         if joinsBelow, joinsAbove {
             ends[above - 1] = ends[above]
             remove(at: above)
             return isInHole ? .filled : .below
         }
         if joinsBelow {
-            ends[above - 1] = id + 1
+            ends[above - 1] = ids.upperBound + 1
         } else if joinsAbove {
             firsts[above] = id
         } else if count < Stretches.capacity || above > 0 {
@@ -76,7 +88,7 @@ struct Stretches: BitwiseCopyable {
                 remove(at: 0)
                 above -= 1
             }
-            insert(id, at: above)
+            insert(ids, at: above)
         }
         guard isInHole else { return .below }
         return joinsBelow || joinsAbove ? .inHole : .split
@@ -94,13 +106,13 @@ struct Stretches: BitwiseCopyable {
         count -= 1
     }
 
-    private mutating func insert(_ id: Int64, at index: Int) {
+    private mutating func insert(_ ids: ClosedRange<Int64>, at index: Int) {
         for previous in stride(from: count - 1, through: index, by: -1) {
             firsts[previous + 1] = firsts[previous]
             ends[previous + 1] = ends[previous]
         }
-        firsts[index] = id
-        ends[index] = id + 1
+        firsts[index] = ids.lowerBound
+        ends[index] = ids.upperBound + 1
         count += 1
     }
 }

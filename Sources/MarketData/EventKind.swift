@@ -141,6 +141,8 @@
     case reconnect
     /// The exchange has begun to count anew: the ids are of the new count, from 0.
     case restart
+    /// The collector itself did not run, or not all of what it had received was safe when it ended.
+    case outage
 
     /// The word in the message contract.
     public var name: String {
@@ -148,6 +150,7 @@
         case .sequence: "sequence"
         case .reconnect: "reconnect"
         case .restart: "restart"
+        case .outage: "outage"
         }
     }
 }

@@ -34,6 +34,11 @@ public struct ParserStage: ~Copyable, Stage {
     /// Frames of the run at hand that are dealt with already: the event ring was full.
     private var resumeAt = 0
     private var isBlocked = false
+    private let repair: RepairMailbox?
+    /// What was found of a hole and does not fit in the event ring yet.
+    private var waiting: RepairDelivery?
+    /// Deliveries that one cycle takes.
+    static let deliveriesPerCycle = 4
 
     /// - Parameters:
     ///   - decoders: by market, made for `streams`.
@@ -56,14 +61,16 @@ public struct ParserStage: ~Copyable, Stage {
         self.commands = commands
         self.requests = requests
         self.waker = waker
+        repair = self.events.repair
         self.events.setLinks(links)
     }
 
     /// One cycle; see the type.
     public mutating func doWork() -> Int {
         isBlocked = false
-        let work = obeyRequests()
-        if events.isHolding { isBlocked = !events.settle(now: ck_monotonic_nanos()) }
+        var work = obeyRequests()
+        if let repair { work += take(from: repair) }
+        if events.isHolding { isBlocked = !events.settle(now: ck_monotonic_nanos()) || isBlocked }
         var runs = 0
         while !isBlocked, runs < ParserStage.runsPerCycle, let record = frames.peek() {
             guard parse(FrameRun(payload: record)) else {
@@ -99,6 +106,22 @@ public struct ParserStage: ~Copyable, Stage {
         }
         if events.isHolding { isBlocked = !events.settle(now: now) }
         return true
+    }
+
+    /// Puts what was found of holes in its place.
+    private mutating func take(from repair: RepairMailbox) -> Int {
+        var count = 0
+        while count < ParserStage.deliveriesPerCycle {
+            guard let delivery = waiting ?? repair.deliveries.drain(limit: 1).first else { return count }
+            guard events.take(delivery) else {
+                waiting = delivery
+                isBlocked = true
+                return count
+            }
+            waiting = nil
+            count += 1
+        }
+        return count
     }
 
     @inline(never) private mutating func tell(slot: Int, generation: UInt32) {
@@ -151,7 +174,10 @@ public struct ParserStage: ~Copyable, Stage {
     // MARK: Stage
 
     /// Whether the next cycle would find something to do.
-    public mutating func hasInput() -> Bool { !requests.isEmpty || (!isBlocked && frames.hasInput()) }
+    public mutating func hasInput() -> Bool {
+        !requests.isEmpty
+            || (!isBlocked && (frames.hasInput() || repair.map { !$0.deliveries.isEmpty } ?? false))
+    }
 
     /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 {

@@ -56,6 +56,8 @@ public struct CollectorSnapshot: Sendable {
         public var gaps = 0
         /// Gaps that are neither repaired nor explained, now.
         public var gapsOpen = 0
+        /// What became of ids that were missing, by state: `repaired`, `absent`, `lost`.
+        public var gapIDs: [String: Int] = [:]
 
         /// All 0.
         public init(exchange: String, kind: EventKind?) {

@@ -65,6 +65,14 @@ public enum PrometheusText {
         family("collector_events_in_flight", .gauge, "Events received and not yet acknowledged.", \.inFlight)
         family("collector_gaps_total", .counter, "Gaps seen in contiguous ids.", \.gaps)
         family("collector_gaps_open", .gauge, "Gaps that are neither repaired nor explained.", \.gapsOpen)
+        page.begin(
+            "collector_gap_ids_total", .counter,
+            "Ids that were missing, by what became of them: repaired, absent at the exchange, lost.")
+        for counts in snapshot.events {
+            for (state, count) in counts.gapIDs.sorted(by: { $0.key < $1.key }) {
+                page.sample([("exchange", counts.exchange), ("type", counts.type), ("state", state)], count)
+            }
+        }
     }
 
     private static func addMarkets(_ snapshot: CollectorSnapshot, to page: inout MetricsPage) {

@@ -55,6 +55,8 @@ enum FaultAction: Equatable {
     /// How old connections become that open from now on; nil: as old as they like.
     case lifetime(ClosedRange<Int64>?)
 
+    /// Something about the REST host.
+    case rest(RestFault)
     /// Tells of the connections.
     case list
     /// Ends all rules of scripts.
@@ -63,7 +65,7 @@ enum FaultAction: Equatable {
     /// Whether it is about connections that are open (and not about those to come).
     var strikesConnections: Bool {
         switch self {
-        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list, .forget: false
+        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list, .forget, .rest: false
         default: true
         }
     }

@@ -11,7 +11,7 @@ enum FaultGrammar {
     /// For help texts and for errors.
     static let verbs =
         "cut, reset, close, alert, garbage, stall, freeze, slow, silent, skip, repeat, deaf, unanswered, shutdown, "
-        + "resume, refuse, flood, hang, welcome, lifetime, connections, forget"
+        + "resume, refuse, flood, hang, welcome, lifetime, rest, connections, forget"
 
     /// `needsTarget`: the command has no connection of its own, so that it must name one.
     static func read(_ line: some StringProtocol, needsTarget: Bool) throws(FaultSyntaxError) -> FaultCommand
@@ -66,11 +66,27 @@ enum FaultGrammar {
                 throw FaultSyntaxError(description: "hang needs a stage: accept, tls or upgrade")
             }
             return .hang(stage)
+        case "rest": return .rest(try readRestFault(&words))
         case "lifetime":
             if words.take("none") { return .lifetime(nil) }
             return .lifetime(try words.durations("a time or none"))
         default:
             throw FaultSyntaxError(description: "\(verb) is none of \(verbs)")
+        }
+    }
+
+    private static func readRestFault(_ words: inout FaultWords) throws(FaultSyntaxError) -> RestFault {
+        switch words.next() {
+        case "slow": return .slow(try words.duration("a time"))
+        case "lag": return .lag(try words.duration("a time"))
+        case "wrong": return .wrong
+        case "refuse": return .refuse(status: try words.number("an HTTP status", 300...599), retryAfter: nil)
+        case "lack": return .lack(count: try words.number("a number of trades", 0...1_000_000_000))
+        case "well": return .well
+        case let other:
+            throw FaultSyntaxError(
+                description:
+                    "rest goes on with slow, lag, wrong, refuse, lack or well, not with \"\(other ?? "")\"")
         }
     }
 
@@ -94,6 +110,9 @@ enum FaultGrammar {
             case ("retry-after", .refuse(let status, _)):
                 let seconds = try words.number("seconds", 0...1_000_000)
                 command.action = .refuse(status: status, retryAfter: seconds)
+            case ("retry-after", .rest(.refuse(let status, _))):
+                let seconds = try words.number("seconds", 0...1_000_000)
+                command.action = .rest(.refuse(status: status, retryAfter: seconds))
             case ("lead", .shutdown):
                 command.action = .shutdown(lead: try words.duration("a time"))
             case ("until", .silent(let pattern, _)):

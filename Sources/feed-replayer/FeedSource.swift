@@ -32,4 +32,17 @@ protocol FeedSource: ~Copyable {
     mutating func nextDue() -> Int64?
     /// Makes one step. `now`: ns since the epoch.
     mutating func next(_ frame: inout FeedFrame, now: Int64) -> FeedStep
+    /// Remembers so many trades of each symbol from now on, for REST.
+    mutating func keepHistory(_ capacity: Int, lacking: Double)
+    /// The next trades of each symbol will not be remembered.
+    mutating func lack(_ count: Int)
+    /// The rows that a query asks for, without what is younger than `lag` ms; nil for a symbol that it does not know.
+    func history(_ query: RestQuery, lag: Int64) -> [UInt8]?
+}
+
+extension FeedSource where Self: ~Copyable {
+    // A recording has no past but what it plays.
+    mutating func keepHistory(_ capacity: Int, lacking: Double) {}
+    mutating func lack(_ count: Int) {}
+    func history(_ query: RestQuery, lag: Int64) -> [UInt8]? { Array("[]".utf8) }
 }

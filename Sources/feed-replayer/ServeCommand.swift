@@ -50,6 +50,9 @@ struct ServeCommand: ParsableCommand {
                 resume WHO                   end what lasts
                 connections                  tell which are open
                 forget                       end all rules; --control takes rules, too, with times from now on
+              On the REST host (--rest-listen; [for D]): rest slow D (answers come later), rest lag D (what is younger is not
+                served yet), rest wrong (answers make no sense), rest refuse STATUS [retry-after S], rest lack N (the next N
+                trades of each symbol are never served), rest well (end these)
               On clients to come, all or of one listener ([listener PORT] [for D]):
                 refuse STATUS [retry-after S], flood (close each with 1008), hang accept|tls|upgrade,
                 alert handshake, welcome (end these), lifetime D|D..D|none
@@ -115,6 +118,6 @@ extension Server where Source: ~Copyable {
         let seconds = began.map { Double(end - $0) / 1e9 } ?? 0
         return "{\"framesSent\":\(totals.framesSent),\"bytesSent\":\(totals.bytesSent),"
             + "\"connections\":\(totals.connections),\"seconds\":\(seconds),"
-            + "\"latestMilliseconds\":\(Double(pacer.latest) / 1e6)}"
+            + "\"latestMilliseconds\":\(Double(pacer.latest) / 1e6)\(restSummary)}"
     }
 }

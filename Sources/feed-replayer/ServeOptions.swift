@@ -19,6 +19,21 @@ struct NetworkOptions: ParsableArguments {
     var lag: [String] = []
 
     @Option(
+        help: ArgumentHelp(
+            "Serve the past of a synthesised market over REST here, with the exchange's weights: historicalTrades, aggTrades, klines, time.",
+            valueName: "127.0.0.1:9444"))
+    var restListen: String?
+
+    @Option(help: "Trades of each symbol that REST remembers.")
+    var restHistory = 100_000
+
+    @Option(help: "Weight that REST allows in a minute. (default: the exchange's)")
+    var restWeight: Int?
+
+    @Option(help: "The part of trades that REST lacks, as 0.001, drawn by chance.")
+    var restLack = 0.0
+
+    @Option(
         help: "Cut a client for which so many bytes wait, instead of having the feed wait for it.")
     var backlogCut: Int?
 
@@ -70,10 +85,26 @@ struct NetworkOptions: ParsableArguments {
             guard backlogCut > 0 else { throw .usage("--backlog-cut is a number of bytes above 0") }
             options.backlogCut = backlogCut
         }
+        try readREST(into: &options)
         options.pingInterval = Int64(pingInterval * 1e9)
         options.pongPatience = Int64(pongTimeout * 1e9)
         options.spins = idle == .spin
         return options
+    }
+
+    private func readREST(into options: inout ServerOptions) throws(ReplayerError) {
+        guard restHistory > 0, restWeight ?? 1 > 0, (0...1).contains(restLack) else {
+            throw .usage("--rest-history and --rest-weight are numbers above 0, --rest-lack goes from 0 to 1")
+        }
+        options.restHistory = restHistory
+        options.restWeight = restWeight
+        options.restLack = restLack
+        guard let restListen else { return }
+        guard let address = ListenAddress(restListen) else {
+            throw .usage(
+                "--rest-listen \(restListen): expected ADDRESS:PORT, as in 127.0.0.1:9444 or [::1]:0")
+        }
+        options.restListen = address
     }
 
     private func readLags(into options: inout ServerOptions) throws(ReplayerError) {

@@ -18,6 +18,10 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     var schedule: FaultSchedule
     var lifetime: ClosedRange<Int64>?
     var random: MarketRandom
+    var rest: RestDesk
+    var delayedAnswers: [DelayedAnswer] = []
+    /// When the next of them is due, monotonic ns.
+    var nextAnswer = Int64.max
     private var control: ControlChannel
     private var lastChances: Int64 = 0
     private let tls: TLSContext
@@ -65,7 +69,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     init(options: ServerOptions, source: consuming Source) throws(ReplayerError) {
         let tls = try TLSContext(options.certificate)
         let truth = try GroundTruth(path: options.groundTruth)
-        let listeners = try Listeners(options.listen)
+        let listeners = try Listeners(options.listen + (options.restListen.map { [$0] } ?? []))
         let signals = try OwnedDescriptor(ck_signal_fd(), "signalfd")
         let epoll = try OwnedDescriptor(ck_epoll_create(), "epoll")
         ck_epoll_add(epoll.raw, signals.raw, UInt32(CK_READ), Self.signalToken)
@@ -79,7 +83,10 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             }
         }
         control = try ControlChannel(options.control, epoll: epoll.raw, token: Self.controlToken)
-        doors = options.listen.map { _ in Door() }
+        doors = listeners.ports.map { _ in Door() }
+        rest = RestDesk(
+            market: options.market,
+            weightLimit: options.restWeight ?? (options.market == .spot ? 6_000 : 2_400))
         schedule = FaultSchedule(options.rules)
         lifetime = options.lifetime
         // Apart from the market's own numbers, so that faults do not change the market.
@@ -87,6 +94,9 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         self.options = options
         registry = StreamRegistry(names: source.streamNames)
         self.source = source
+        if options.restListen != nil {
+            self.source.keepHistory(options.restHistory, lacking: options.restLack)
+        }
         pacer = Pacer(options.pacing)
         self.tls = tls
         self.truth = truth
@@ -103,6 +113,10 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         let urls = zip(options.listen, listeners.ports).map { "\"\(scheme)://\($0.clientHost):\($1)\"" }
         let authority = options.certificate?.authority.map { ControlGrammar.quoted($0) } ?? "null"
         return "{\"listening\":\(urls[0]),\"listeners\":[\(urls.joined(separator: ","))],"
+            + (options.restListen.map {
+                "\"rest\":\"\(options.certificate == nil ? "http" : "https")://\($0.clientHost):"
+                    + "\(listeners.ports[options.listen.count])\","
+            } ?? "")
             + "\"certificateAuthority\":\(authority),"
             + "\"streams\":\(source.streamNames.count { !$0.isEmpty }),\"frames\":\(source.frameCount)}"
     }
@@ -119,6 +133,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             if after >= nextTick { tick(after) }
             pump(after)
             releaseHeld(ck_monotonic_nanos())
+            releaseAnswers(ck_monotonic_nanos())
             flushDirty(after)
             if let failure = truth.failure { throw failure }
             if isStopping, connections.isEmpty || after > stopDeadline { break }
@@ -132,7 +147,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         if options.spins, began != nil, ended == nil { return 0 }
         let isIdle = connections.isEmpty && !isStopping && ended == nil && !canPump
         let tick = isIdle ? now + 1_000_000_000 : nextTick
-        return max(0, min(tick, schedule.nextDue, nextHeld, canPump ? nextDue : .max) - now)
+        return max(0, min(tick, schedule.nextDue, nextHeld, nextAnswer, canPump ? nextDue : .max) - now)
     }
 
     private mutating func handle(_ event: ck_event) {
@@ -212,7 +227,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             guard !isStopping, let transport = made else { continue }
             accepted += 1
             let connection = Connection(
-                number: accepted, listener: owner, lag: options.lags.isEmpty ? 0 : options.lags[owner],
+                number: accepted, listener: owner, lag: owner < options.lags.count ? options.lags[owner] : 0,
                 transport: transport,
                 phase: tls.raw == nil ? .request : .handshake, framesLeft: options.closeAfterFrames)
             connection.isHanging = doors[owner].hangs(.tls) && tls.raw != nil

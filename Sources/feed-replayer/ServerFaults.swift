@@ -136,7 +136,7 @@ extension Server where Source: ~Copyable {
             let wasFrozen = connection.faults.isFrozen
             connection.faults = ConnectionFaults()
             if wasFrozen { thaw(connection) }
-        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list, .forget: break
+        case .refuse, .flood, .hang, .handshakeAlert, .welcome, .lifetime, .list, .forget, .rest: break
         }
         noteFaults(connection)
         markDirty(connection)
@@ -207,7 +207,8 @@ extension Server where Source: ~Copyable {
 extension Server where Source: ~Copyable {
     /// Indices of the listeners with this port or address.
     func listeners(named name: String) -> [Int] {
-        options.listen.indices.filter { options.listen[$0].isNamed(name, port: listeners.ports[$0]) }
+        let addresses = options.listen + (options.restListen.map { [$0] } ?? [])
+        return addresses.indices.filter { addresses[$0].isNamed(name, port: listeners.ports[$0]) }
     }
 
     private mutating func receiveClients(_ command: FaultCommand, _ now: Int64) -> FaultOutcome {
@@ -221,6 +222,10 @@ extension Server where Source: ~Copyable {
         case .list: return FaultOutcome(listing: listing(now))
         case .lifetime(let range): lifetime = range
         case .forget: schedule.clear()
+        case .rest(let fault):
+            if options.restListen == nil { return FaultOutcome(refusal: "there is no --rest-listen") }
+            rest.strike(fault, until: until)
+            if case .lack(let count) = fault { source.lack(count) }
         default: for index in struck { setDoor(index, command.action, until: until) }
         }
         setAccepting()

@@ -5,6 +5,14 @@ struct ServerOptions {
     var lags: [Int64] = []
     /// A client that does not read is cut when this much waits for it; nil: the feed waits for it.
     var backlogCut: Int?
+    /// Where the market's past is served over REST; nil: nowhere.
+    var restListen: ListenAddress?
+    /// Trades of each symbol that REST remembers.
+    var restHistory = 100_000
+    /// The part of trades that REST lacks.
+    var restLack = 0.0
+    /// Weight that an address may use in a minute; nil: what the exchange allows.
+    var restWeight: Int?
     var certificate: CertificateFiles?
     var pacing: Pacing
     var market = Market.spot

@@ -7,7 +7,12 @@ extension Server where Source: ~Copyable {
         switch connection.phase {
         case .request:
             connection.request.append(contentsOf: bytes)
-            readRequest(connection)
+            if isRest(connection) {
+                readRestRequests(connection)
+                markDirty(connection)
+            } else {
+                readRequest(connection)
+            }
         case .open, .closing:
             connection.frames.feed(bytes)
             readMessages(connection)

@@ -3,6 +3,7 @@ import Glibc
 /// Writes the synthesised market's frames: the exchange's key order, eight fraction digits.
 final class SyntheticFrames {
     let streamNames: [[UInt8]]
+    let symbolNames: [String]
     /// Texts that never change: what stands before the event time for each stream, and each symbol's name.
     private let texts: UnsafeMutablePointer<UInt8>
     private let heads: UnsafeMutablePointer<UnsafeRawBufferPointer>
@@ -16,6 +17,7 @@ final class SyntheticFrames {
 
     init(symbols: [MarketSymbol], market: Market) {
         self.market = market
+        symbolNames = symbols.map(\.name)
         var memory: [UInt8] = []
         var headRanges: [Range<Int>] = []
         var nameRanges: [Range<Int>] = []

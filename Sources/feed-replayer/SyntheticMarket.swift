@@ -20,28 +20,35 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     let streamNames: [[UInt8]]
     var frameCount: Int { 0 }
 
-    private let symbolCount: Int
-    private let symbols: UnsafeMutablePointer<SymbolState>
+    let symbolCount: Int
+    let symbols: UnsafeMutablePointer<SymbolState>
     /// Bars before the current second, for each symbol all intervals; the one of a second is not used.
     private let bars: UnsafeMutablePointer<TradeSums>
     private let intervals = KlineInterval.all
     private var histories: ContiguousArray<MinuteHistory>
-    private let frames: SyntheticFrames
+    let frames: SyntheticFrames
     private let draws: ContiguousArray<UInt8>
     private let clock: MarketClock
     private var random: MarketRandom
-    private var now: Int64
+    var now: Int64
     private var emitted: Int64 = 0
     private var subscriptions = 0
     /// What the last step brought, sent one by one.
     private var pending = ContiguousArray<MarketEvent>()
     private var pendingHead = 0
+    /// What is remembered for REST; empty: nothing.
+    var restHistories = ContiguousArray<RestHistory>()
+    var symbolNumbers: [String: Int] = [:]
+    /// The part of trades that is not remembered, drawn apart from the market's own numbers.
+    var restLack = 0.0
+    var restRandom: MarketRandom
 
     init(
         symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock, market: Market = .spot
     ) {
         self.clock = clock
         random = MarketRandom(seed: seed)
+        restRandom = MarketRandom(seed: seed ^ 0x4E57)
         switch clock {
         case .wall: now = ck_realtime_nanos() / 1_000_000
         case .virtual(let epoch, _): now = epoch
@@ -166,6 +173,13 @@ extension SyntheticMarket {
             symbols[symbol].second.add(
                 id: symbols[symbol].tradeID, price: price, quantity: quantity, isBuyerMaker: isBuyerMaker)
             total &+= quantity
+            if !restHistories.isEmpty {
+                remember(
+                    symbol,
+                    RestHistory.Trade(
+                        id: symbols[symbol].tradeID, price: price, quantity: quantity, time: now,
+                        isBuyerMaker: isBuyerMaker))
+            }
             if wants(symbol, .trade) {
                 var event = MarketEvent(symbol, trade: symbols[symbol].tradeID, price, quantity, isBuyerMaker)
                 event.execution = spread & 0xF000 == 0 ? .retail : .market
@@ -173,6 +187,14 @@ extension SyntheticMarket {
             }
         }
         symbols[symbol].aggregateID &+= 1
+        if !restHistories.isEmpty {
+            restHistories[symbol].append(
+                RestHistory.Aggregate(
+                    trade: RestHistory.Trade(
+                        id: symbols[symbol].aggregateID, price: price, quantity: total, time: now,
+                        isBuyerMaker: isBuyerMaker),
+                    firstID: symbols[symbol].tradeID - Int64(fills) + 1, lastID: symbols[symbol].tradeID))
+        }
         if wants(symbol, .aggTrade) {
             pending.append(
                 MarketEvent(
@@ -251,10 +273,17 @@ extension SyntheticMarket {
             let sums = sums(symbol, interval)
             bars[symbol &* intervals.count &+ interval] = open == newOpen ? sums : TradeSums(price: price)
             if interval == 1, open != newOpen { histories[symbol].append(open, sums) }
-            guard subscribed & 1 << UInt32(interval) != 0 else { continue }
+            let isWanted = subscribed & 1 << UInt32(interval) != 0
+            guard isWanted || !restHistories.isEmpty else { continue }
             var closing = sums
             while open < newOpen {
-                pending.append(MarketEvent(symbol, bar: closing, interval, open: open, isClosed: true))
+                if !restHistories.isEmpty {
+                    restHistories[symbol].append(
+                        RestHistory.Bar(open: open, sums: closing), interval: interval)
+                }
+                if isWanted {
+                    pending.append(MarketEvent(symbol, bar: closing, interval, open: open, isClosed: true))
+                }
                 closing = TradeSums(price: price)
                 open = intervals[interval].next(open)
             }

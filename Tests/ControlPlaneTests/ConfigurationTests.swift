@@ -323,7 +323,6 @@ import Wire
             """)
         #expect(
             loaded.warnings.map(\.description) == [
-                "f.yaml:3:19: warning: exchanges[0].restEndpoint: is not used yet in this version: gaps are told, not repaired over REST",
                 "f.yaml:4:10: warning: exchanges[0].tls: verify is false: anybody between here and the exchange can alter the data; name a certificateAuthority instead",
                 "f.yaml:6:9: warning: exchanges[0].subscriptions[0]: OLDUSDT is not traded any more",
             ])

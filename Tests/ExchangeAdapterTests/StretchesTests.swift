@@ -29,7 +29,7 @@ import Testing
                 if isKnown {
                     #expect(seen.contains(id), "\(id) was never seen")
                 } else {
-                    _ = stretches.insert(late: id, expected: expected)
+                    _ = stretches.insert(late: id...id, expected: expected)
                     if holes < 3 { #expect(stretches.contains(id, expected: expected)) }
                     seen.insert(id)
                 }
@@ -44,11 +44,11 @@ import Testing
         stretches.begin(at: 100)
         stretches.jump(from: 110, to: 113)
         // 110, 111 and 112 are missing.
-        #expect(stretches.insert(late: 99, expected: 120) == .below)
-        #expect(stretches.insert(late: 90, expected: 120) == .below)
-        #expect(stretches.insert(late: 111, expected: 120) == .split)
-        #expect(stretches.insert(late: 110, expected: 120) == .filled)
-        #expect(stretches.insert(late: 112, expected: 120) == .filled)
+        #expect(stretches.insert(late: 99...99, expected: 120) == .below)
+        #expect(stretches.insert(late: 90...90, expected: 120) == .below)
+        #expect(stretches.insert(late: 111...111, expected: 120) == .split)
+        #expect(stretches.insert(late: 110...110, expected: 120) == .filled)
+        #expect(stretches.insert(late: 112...112, expected: 120) == .filled)
         for id in Int64(99)..<120 { #expect(stretches.contains(id, expected: 120)) }
         #expect(stretches.contains(90, expected: 120))
         #expect(!stretches.contains(91, expected: 120))

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "ccurl_fetch.h"
+#include "ccurl_session.h"
 
 /// "libcurl/7.88.1 …"
 const char *cc_version(void);

@@ -20,13 +20,15 @@ extension Collector {
                     level: level, "connection \(index).\(notice.slot): \(notice.text)",
                     metadata: ["exchange": "\(configuration.exchanges[market].exchange)"])
             }
-            for gap in lane.gapNotices.drain() {
+            for gap in lane.gapNotices.drain(limit: 65_536) {
                 let instrument = lane.instruments.instrument(at: gap.instrument)
                 let ids =
                     "\(gap.kind.name) ids \(gap.firstMissing) to \(gap.lastMissing) of \(instrument.symbol)"
                 let text =
                     switch (gap.state, gap.cause) {
-                    case (.repaired, _): "gap: \(ids) came late"
+                    case (.repaired, _): "gap: \(ids) have come after all"
+                    case (.absent, _): "gap: the exchange itself has no \(ids)"
+                    case (.lost, _): "gap: \(ids) are lost"
                     case (_, .restart): "gap: the exchange began to count anew: \(ids) are missing"
                     default: "gap: \(ids) are missing"
                     }

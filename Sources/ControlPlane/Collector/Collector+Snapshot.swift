@@ -49,6 +49,9 @@ extension Collector {
             counts.deadLettered += lane.deadLettered
             counts.gaps += lane.gaps
             counts.gapsOpen += lane.gapsOpen
+            for (state, ids) in [
+                (GapState.repaired, lane.idsRepaired), (.absent, lane.idsAbsent), (.lost, lane.idsLost),
+            ] where ids > 0 { counts.gapIDs[state.name, default: 0] += ids }
         }
         guard counts.received > 0 else { return nil }
         counts.inFlight = counts.received - counts.published - counts.duplicates - counts.deadLettered

@@ -5,6 +5,7 @@ import Logging
 import MarketData
 import Publishing
 import Rings
+import Synchronization
 import Telemetry
 import Wire
 
@@ -36,6 +37,9 @@ public final class Collector: Sendable {
     private let resolverControl: StageControl
     private let resolver: ResolverStage.Mailbox
     private let running = RunningThreads()
+    private let adapters: [any ExchangeAdapter]
+    /// What fills holes over REST.
+    let repairs = Mutex<[RepairService]>([])
 
     /// Makes everything that can fail, so that ``start()`` finds it ready; nothing runs or connects yet.
     ///
@@ -57,6 +61,7 @@ public final class Collector: Sendable {
         }
         dictionaries = try configuration.batching.dictionary.load()
         let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
+        self.adapters = adapters
         budgets = Collector.budgets(configuration)
         resolverControl = try StageControl(name: "resolve")
         resolver = ResolverStage.Mailbox(waker: resolverControl.waker)
@@ -141,6 +146,9 @@ public final class Collector: Sendable {
             try StageThread(control: resolverControl, idle: .park) {
                 ResolverStage(mailbox: resolver, waker: resolverControl.waker)
             })
+        let services = makeRepairServices(adapters: adapters)
+        repairs.withLock { $0 = services }
+        for service in services { service.start() }
         // The consumers first, so that no thread fills a ring that nobody empties.
         switch threads.grouping {
         case .single:
@@ -240,6 +248,7 @@ public final class Collector: Sendable {
         let isDelivered =
             ledger.batchesInFlight == 0 && batchRing.bytesUsed == 0 && batchMonitor.openBatchCount == 0
         running.stopAll()
+        repairs.withLock { for service in $0 { service.stop() } }
         return isDelivered
     }
 

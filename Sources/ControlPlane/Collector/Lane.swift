@@ -15,7 +15,8 @@ struct Lane {
     let commands: CommandQueue<WireCommand>
     let legs: LegCounters
     let parserCommands: CommandQueue<ParserCommand>
-    let gapNotices = CommandQueue<GapNotice>(capacity: 1_024)
+    let gapNotices = CommandQueue<GapNotice>(capacity: 65_536)
+    let repair: RepairMailbox
     let frameProducer: RingProducerBox
     let frameConsumer: RingConsumerBox
     let frameRing: RingStorage
@@ -43,6 +44,10 @@ struct Lane {
         legs = LegCounters(marketCount: configuration.exchanges.count)
         commands = CommandQueue(capacity: 65_536, waker: threads.wire[index].waker)
         parserCommands = CommandQueue(capacity: 4_096, waker: threads.parse[index].waker)
+
+        repair = RepairMailbox(
+            patience: configuration.exchanges.map { $0.repair.isEnabled ? $0.repair.holdNanos : nil },
+            parser: threads.parse[index].waker)
 
         // Whatever is configured, the largest message must fit, as frame and as the events that it becomes.
         let largest = configuration.exchanges.map(\.maxMessageBytes).max() ?? 0
@@ -83,7 +88,7 @@ struct Lane {
             frames: consumer,
             events: EventWriter(
                 producer: producer, counters: counters, instrumentCapacity: instruments.capacity,
-                gapNotices: gapNotices, activity: activity, legs: legs),
+                gapNotices: gapNotices, activity: activity, legs: legs, repair: repair),
             decoders: decoders, streams: streams, links: ParserLink.table(of: plans, sides: LinkIndex.sides),
             instruments: instruments, commands: commands, requests: parserCommands, waker: waker)
     }

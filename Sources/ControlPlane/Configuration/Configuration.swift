@@ -102,6 +102,8 @@ public struct Configuration: Sendable {
         public var endpoints: [Endpoint]
         /// `https://host:port` for REST; nil: the exchange's own.
         public var restEndpoint: String?
+        /// How holes are filled over REST.
+        public var repair = RepairSettings()
         /// How the server is verified.
         public var tls = TLS()
         /// Whether compressed messages are offered to the exchange.

@@ -15,8 +15,9 @@ public enum ConfigurationKeys {
         "exchanges[]": [
             "adapter", "market", "endpoint", "restEndpoint", "tls", "network", "legs", "deflate",
             "maxMessageBytes",
-            "rollover", "watchdog", "limits", "subscriptions",
+            "rollover", "watchdog", "limits", "repair", "subscriptions",
         ],
+        "exchanges[].repair": ["enabled", "weightPerMinute", "hold", "giveUpAfter", "maxIds", "timeout"],
         "exchanges[].rollover": ["after", "window", "at"],
         "exchanges[].watchdog": ["silence", "probe", "answer", "streamSilence", "streamFloor"],
         "exchanges[].limits": [

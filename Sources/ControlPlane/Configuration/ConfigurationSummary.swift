@@ -57,6 +57,11 @@ public struct ConfigurationSummary {
                 "\(slots.count)\(exchange.legs > 1 ? ", \(exchange.legs) for each stream" : ""), at most"
                     + " \(slots.map(\.streams.count).max() ?? 0) streams each; `plan` shows more")
         }
+        entry(
+            "repair",
+            exchange.repair.isEnabled
+                ? "of gaps over REST, for a weight of \(exchange.repair.weightPerMinute) a minute at most"
+                : "none: gaps are told, not filled")
         if !exchange.endpoints.contains(where: \.isTLS) {
             entry("TLS", "none")
         } else if !exchange.tls.verify {

@@ -30,6 +30,7 @@ struct ExchangeDecoder {
         if let endpoints = connections.decodeEndpoints() { exchange.endpoints = endpoints }
         connections.decode(&exchange.limits)
         exchange.restEndpoint = decodeRESTEndpoint()
+        exchange.repair = RepairDecoder(exchange: section).decode(for: adapter)
         exchange.network = NetworkDecoder(exchange: section, endpoints: exchange.endpoints).decode()
         warnAboutTLS(exchange)
         exchange.subscriptions = subscriptions.map(\.subscription)
@@ -56,9 +57,6 @@ struct ExchangeDecoder {
         guard let scalar = section.scalar("restEndpoint") else { return nil }
         if let problem = HTTPAddress.problem(scalar.text, shown: scalar.shown) {
             section.error("restEndpoint", problem)
-        } else {
-            section.warn(
-                "restEndpoint", "is not used yet in this version: gaps are told, not repaired over REST")
         }
         return scalar.text
     }

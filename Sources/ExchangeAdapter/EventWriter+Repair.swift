@@ -1,0 +1,198 @@
+import CKernel
+import MarketData
+
+/// Holes that are filled over REST: asked for when nothing else can fill them, and what was found put in its place.
+extension EventWriter {
+    /// The hole before the first event that waits is to be fetched, where that is wanted and was not done yet. False:
+    /// nothing is to be waited for.
+    mutating func awaitRepair(_ index: Int, before entry: HeldEvents.Entry, now: Int64) -> Bool {
+        let history = sequences.history(index)
+        let market = Int(history.pointee.market)
+        guard let repair, market < repair.patience.count, let patience = repair.patience[market] else {
+            return false
+        }
+        if history.pointee.askedTo < entry.id {
+            guard ask(repair, index, to: entry, market: market) else { return false }
+            history.pointee.deadline = entry.heldAt + patience
+        }
+        return now < history.pointee.deadline
+    }
+
+    private mutating func ask(
+        _ repair: RepairMailbox, _ index: Int, to entry: HeldEvents.Entry, market: Int
+    ) -> Bool {
+        let kind = SequenceTable.kind(index)
+        let history = sequences.history(index)
+        let isTaken = repair.missing[market].send(
+            MissingRange(
+                kind: kind, instrument: SequenceTable.instrument(index), market: market,
+                first: sequences.states[index].expected, last: entry.id - 1, cause: entry.cause,
+                epoch: history.pointee.epoch, seen: entry.heldAt))
+        guard isTaken else { return false }
+        history.pointee.askedTo = entry.id
+        if !history.pointee.isCounted {
+            history.pointee.isCounted = true
+            counters.gap(kind, market: market)
+            counters.openGap(1, kind, market: market)
+        }
+        return true
+    }
+
+    /// Whether holes of a market are filled over REST.
+    func repairs(_ market: Int) -> Bool {
+        guard let repair, market < repair.patience.count else { return false }
+        return repair.patience[market] != nil
+    }
+
+    /// Whether what waits in a sequence waits for a repair, and not for another connection.
+    func isAwaitingRepair(_ history: UnsafeMutablePointer<SequenceHistory>) -> Bool {
+        history.pointee.head != 0 && history.pointee.askedTo >= held[history.pointee.head].pointee.id
+    }
+
+    /// The hole before what waits is closed.
+    mutating func closeCounted(_ index: Int) {
+        let history = sequences.history(index)
+        guard history.pointee.isCounted else { return }
+        history.pointee.isCounted = false
+        counters.openGap(-1, SequenceTable.kind(index), market: Int(history.pointee.market))
+    }
+
+    // MARK: What was found
+
+    /// Puts what was found of a hole in its place and says what became of each id. Called between two runs of frames.
+    /// False where the event ring is too full for it: nothing was done then.
+    public mutating func take(_ delivery: RepairDelivery) -> Bool {
+        // Each event may have a gap event before it and one behind it.
+        let each = 2 * MemoryLayout<Gap>.stride + MemoryLayout<Kline>.stride + 64
+        guard producer.reserve((delivery.events.count + 2) * each) != nil else { return false }
+        source = RunSource()
+        source.market = delivery.range.market
+        source.receivedTime = delivery.receivedTime
+        source.now = ck_monotonic_nanos()
+        let index = SequenceTable.index(delivery.range.kind, instrument: delivery.range.instrument)
+        guard sequences.history(index).pointee.epoch == delivery.range.epoch else {
+            // The count that the ids are of is gone, and so is what was known of them.
+            report(delivery.ids, .lost, index, delivery.range.cause)
+            if delivery.ids.upperBound == delivery.range.last {
+                counters.openGap(-1, delivery.range.kind, market: source.market)
+            }
+            return true
+        }
+        var next = delivery.ids.lowerBound
+        var filled: ClosedRange<Int64>?
+        for place in 0..<delivery.events.count {
+            let id = delivery.events.id(at: place)
+            guard id >= next, id <= delivery.ids.upperBound else { continue }
+            if id > next {
+                endRun(&filled, index, delivery.range.cause)
+                settle(next...(id - 1), as: delivery.others, index, delivery.range.cause)
+            }
+            if put(delivery.events, place, id: id, index) {
+                filled = (filled?.lowerBound ?? id)...id
+            } else {
+                endRun(&filled, index, delivery.range.cause)
+            }
+            next = id + 1
+        }
+        endRun(&filled, index, delivery.range.cause)
+        if next <= delivery.ids.upperBound {
+            settle(next...delivery.ids.upperBound, as: delivery.others, index, delivery.range.cause)
+        }
+        if held.sequenceCount > 0 {
+            reconsider(index)
+            _ = settle(now: source.now)
+        }
+        return true
+    }
+
+    private mutating func endRun(_ filled: inout ClosedRange<Int64>?, _ index: Int, _ cause: GapCause) {
+        if let ids = filled { report(ids, .repaired, index, cause) }
+        filled = nil
+    }
+
+    private mutating func report(
+        _ ids: ClosedRange<Int64>, _ state: GapState, _ index: Int, _ cause: GapCause
+    ) {
+        reportGap(
+            index, first: ids.lowerBound, last: ids.upperBound, state: state, cause: cause,
+            market: source.market, time: source.receivedTime)
+    }
+
+    /// Publishes an event that was found. False where it has come meanwhile.
+    private mutating func put(_ events: RepairedEvents, _ place: Int, id: Int64, _ index: Int) -> Bool {
+        let kind = SequenceTable.kind(index)
+        let state = sequences.states + index
+        let history = sequences.history(index)
+        if id < state.pointee.expected {
+            guard !history.pointee.stretches.contains(id, expected: state.pointee.expected) else {
+                counters.duplicate(kind, market: source.market)
+                return false
+            }
+            note(history.pointee.stretches.insert(late: id...id, expected: state.pointee.expected), kind)
+        } else {
+            if id > state.pointee.expected {
+                history.pointee.stretches.jump(from: state.pointee.expected, to: id)
+            }
+            state.pointee.expected = id + 1
+        }
+        let size: Int
+        let time: Int64
+        switch events {
+        case .trades(let events):
+            size = write(events[place])
+            time = events[place].tradeTime
+        case .aggTrades(let events):
+            size = write(events[place])
+            time = events[place].tradeTime
+        case .klines(let events):
+            size = write(events[place])
+            time = events[place].closeTime
+        }
+        state.pointee.newest = max(state.pointee.newest, time)
+        producer.commit(size)
+        counters.received(kind, market: source.market)
+        return true
+    }
+
+    private mutating func write<Event: BitwiseCopyable>(_ event: Event) -> Int {
+        let room = begin(Event.self)
+        room.initialize(to: event)
+        UnsafeMutableRawPointer(room).assumingMemoryBound(to: EventHeader.self).pointee.flags |= 1
+        return MemoryLayout<Event>.size
+    }
+
+    /// Says of all ids in a range that did not come after all what became of them; from then on they are done with.
+    private mutating func settle(
+        _ ids: ClosedRange<Int64>, as state: GapState, _ index: Int, _ cause: GapCause
+    ) {
+        let kind = SequenceTable.kind(index)
+        let sequence = sequences.states + index
+        let history = sequences.history(index)
+        var next = ids.lowerBound
+        while next <= ids.upperBound, next < sequence.pointee.expected {
+            let last = min(ids.upperBound, sequence.pointee.expected - 1)
+            guard
+                let missing = history.pointee.stretches.firstMissing(
+                    in: next...last, expected: sequence.pointee.expected)
+            else {
+                next = last + 1
+                continue
+            }
+            note(
+                history.pointee.stretches.insert(late: missing, expected: sequence.pointee.expected), kind)
+            report(missing, state, index, cause)
+            next = missing.upperBound + 1
+        }
+        guard next <= ids.upperBound else { return }
+        sequence.pointee.expected = ids.upperBound + 1
+        report(next...ids.upperBound, state, index, cause)
+    }
+
+    private func note(_ late: Stretches.Late, _ kind: EventKind) {
+        switch late {
+        case .below, .inHole: return
+        case .split: counters.openGap(1, kind, market: source.market)
+        case .filled: counters.openGap(-1, kind, market: source.market)
+        }
+    }
+}
