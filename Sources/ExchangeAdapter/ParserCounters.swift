@@ -97,10 +97,10 @@ public final class ParserCounters: Sendable {
         /// Ranges of ids that are missing still; one that is filled in its middle is two.
         public var gapsOpen: Int
         /// Ids that had been missing and have come.
-        public var idsRepaired: Int
+        public var idsRepaired = 0
         /// Ids that the exchange does not have.
-        public var idsAbsent: Int
+        public var idsAbsent = 0
         /// Ids that were given up.
-        public var idsLost: Int
+        public var idsLost = 0
     }
 }
