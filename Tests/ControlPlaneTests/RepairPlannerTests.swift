@@ -235,7 +235,8 @@ private func run(
         #expect(planner.next(now: 0, realtime: 0) == nil)
         #expect(planner.takeDeliveries().isEmpty)
         #expect(planner.next(now: RepairPlanner.unservedGrace, realtime: 1) == nil)
-        let delivery = try #require(planner.takeDeliveries().first?.delivery)
+        let deliveries = planner.takeDeliveries()
+        let delivery = try #require(deliveries.first?.delivery)
         #expect(delivery.ids == 5...9 && delivery.others == .lost && delivery.events.count == 0)
         let bars = MissingRange(
             kind: .aggTrade, instrument: 1, market: 0, first: 5, last: 9, cause: .sequence, epoch: 0, seen: 0)
@@ -257,7 +258,8 @@ private func run(
         let range = MissingRange(
             kind: .trade, instrument: 1, market: 0, first: 5, last: 9, cause: .sequence, epoch: 0, seen: 0)
         planner.add(range, lane: 0, symbol: "BTCUSDT", now: 0)
-        let request = try #require(planner.next(now: 0, realtime: 0))
+        let asked = planner.next(now: 0, realtime: 0)
+        let request = try #require(asked)
         planner.take(.status(451, retryAfterSeconds: nil, usedWeight: nil), of: request, now: 1)
         #expect(planner.isBarred)
         #expect(planner.takeDeliveries().map(\.delivery.others) == [.lost])
