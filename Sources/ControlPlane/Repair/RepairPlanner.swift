@@ -73,6 +73,8 @@ struct RepairPlanner {
     private var made = 0
     private var random: UInt64
     private var pausedUntil: Int64 = 0
+    /// When the budget allows what comes first; 0: it does.
+    private var opensAt: Int64 = 0
     private var troubles = 0
     /// The exchange will not serve this address, whatever is asked.
     private(set) var isBarred = false
@@ -122,11 +124,16 @@ struct RepairPlanner {
     /// What is to be fetched now; nil where nothing is.
     mutating func next(now: Int64, realtime: Int64) -> Request? {
         giveUp(now: now, realtime: realtime)
+        opensAt = 0
         guard now >= pausedUntil, let place = foremost(now), let market = markets[gaps[place].range.market],
             let backfill = market.backfill.request(
                 for: gaps[place].range, from: gaps[place].next, symbol: gaps[place].symbol),
-            let opening = budget.opening(for: backfill.weight, now: now), opening <= now
+            let opening = budget.opening(for: backfill.weight, now: now)
         else { return nil }
+        guard opening <= now else {
+            opensAt = opening
+            return nil
+        }
         budget.begin(backfill.weight)
         counts.requests += 1
         return Request(
@@ -139,9 +146,8 @@ struct RepairPlanner {
         var time = Int64.max
         for gap in gaps {
             time = min(time, gap.givenUp)
-            if gap.isServed { time = min(time, max(gap.notBefore, pausedUntil)) }
+            if gap.isServed { time = min(time, max(gap.notBefore, pausedUntil, opensAt)) }
         }
-        // The budget opens by itself; looked at again often enough.
         return max(time, now + 5_000_000)
     }
 
