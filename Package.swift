@@ -120,7 +120,11 @@ let package = Package(
         .testTarget(
             name: "ParsingTests", dependencies: ["Parsing", "ExchangeAdapter", "MarketData", "Rings", "Wire"]),
         .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
-        .testTarget(name: "PublishingTests", dependencies: ["Publishing", "CZstd"]),
+        .target(
+            name: "SyntheticBatches", dependencies: ["Batching", "MarketData", "Rings", "CKernel", "CZstd"],
+            path: "Tests/SyntheticBatches"),
+        .testTarget(
+            name: "PublishingTests", dependencies: ["Publishing", "SyntheticBatches", "CCurl", "CZstd"]),
         .testTarget(name: "MarketReaderTests", dependencies: ["MarketReader", "CZstd"]),
         .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
         .testTarget(
@@ -132,10 +136,19 @@ let package = Package(
             name: "ControlPlaneTests",
             dependencies: [
                 "exchange-collector", "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData",
-                "Rings",
+                "Publishing", "Rings",
                 "Telemetry", "Wire",
             ],
             exclude: ["wrong-configurations.txt"]),
+
+        // The Pub/Sub sink alone, fed with batches: see Tests/PublisherFaults/run and Benchmarks/publishing/run.
+        .executableTarget(
+            name: "publish-driver",
+            dependencies: [
+                "Publishing", "SyntheticBatches", "Batching", "MarketData", "Rings", "CKernel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/PublisherFaults/publish-driver"),
 
         // The slots under a virtual clock, against a virtual exchange: see Tests/Simulation/run.
         .target(

@@ -12,8 +12,7 @@
 
 // An answer to 1,000 messages has about 20 KB.
 enum { RESPONSE_LIMIT = 1 << 20, DETAILS_LIMIT = 8192 };
-// libcurl 7.88.1 loses trailers when a body is larger than this buffer; 16 KiB by default, 128 KiB is safe.
-enum { RECEIVE_BUFFER = 131072 };
+enum { POLLED_MOST = 8 };
 // Seconds. libcurl's own limit on the age of an idle connection is 118.
 enum { CONNECTION_IDLE = 3600, KEEPALIVE_IDLE = 30, KEEPALIVE_INTERVAL = 10 };
 
@@ -47,6 +46,7 @@ int cc_append(cc_buffer *buffer, const void *bytes, size_t count, size_t limit) 
 
 struct cc_multi {
     CURLM *handle;
+    int socket;
 };
 
 struct cc_request {
@@ -55,13 +55,14 @@ struct cc_request {
     cc_buffer response;
     cc_buffer details;
     uintptr_t tag;
-    int running;
+    // NULL while it does not run.
+    cc_multi *multi;
     cc_result result;
     char message[512];
     char error[CURL_ERROR_SIZE];
 };
 
-cc_multi *cc_multi_new(int connections) {
+cc_multi *cc_multi_new(void) {
     cc_start();
     cc_multi *multi = calloc(1, sizeof *multi);
     if (!multi) return NULL;
@@ -71,7 +72,9 @@ cc_multi *cc_multi_new(int connections) {
         return NULL;
     }
     curl_multi_setopt(multi->handle, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    curl_multi_setopt(multi->handle, CURLMOPT_MAX_HOST_CONNECTIONS, (long)connections);
+    // Unset, later requests open connections of their own.
+    curl_multi_setopt(multi->handle, CURLMOPT_MAX_HOST_CONNECTIONS, 1L);
+    multi->socket = -1;
     return multi;
 }
 
@@ -139,7 +142,7 @@ static size_t take_header(char *line, size_t size, size_t count, void *context) 
     return length;
 }
 
-cc_request *cc_request_new(const char *ca_file, uintptr_t tag) {
+cc_request *cc_request_new(const char *ca_file, uintptr_t tag, int receive_buffer) {
     cc_start();
     cc_request *request = calloc(1, sizeof *request);
     if (!request) return NULL;
@@ -153,7 +156,7 @@ cc_request *cc_request_new(const char *ca_file, uintptr_t tag) {
     curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)receive_buffer);
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)CONNECTION_IDLE);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -169,9 +172,9 @@ cc_request *cc_request_new(const char *ca_file, uintptr_t tag) {
     return request;
 }
 
-void cc_request_free(cc_multi *multi, cc_request *request) {
+void cc_request_free(cc_request *request) {
     if (!request) return;
-    if (request->running) curl_multi_remove_handle(multi->handle, request->easy);
+    if (request->multi) curl_multi_remove_handle(request->multi->handle, request->easy);
     curl_easy_cleanup(request->easy);
     curl_slist_free_all(request->headers);
     free(request->response.bytes);
@@ -218,8 +221,14 @@ int cc_request_start(cc_multi *multi, cc_request *request, const void *body, siz
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     CURLMcode code = curl_multi_add_handle(multi->handle, easy);
-    request->running = code == CURLM_OK;
+    request->multi = code == CURLM_OK ? multi : NULL;
     return (int)code;
+}
+
+int64_t cc_request_uploaded(const cc_request *request) {
+    curl_off_t count = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &count);
+    return (int64_t)count;
 }
 
 const cc_result *cc_request_result(const cc_request *request) { return &request->result; }
@@ -244,8 +253,11 @@ intptr_t cc_multi_next_done(cc_multi *multi) {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
         curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections);
+        curl_socket_t socket = CURL_SOCKET_BAD;
+        curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket);
+        multi->socket = code == CURLE_OK && socket != CURL_SOCKET_BAD ? (int)socket : -1;
         curl_multi_remove_handle(multi->handle, easy);
-        request->running = 0;
+        request->multi = NULL;
         cc_result *result = &request->result;
         result->curl_code = code;
         result->http_status = (int)status;
@@ -261,11 +273,15 @@ intptr_t cc_multi_next_done(cc_multi *multi) {
     return -1;
 }
 
-int cc_multi_poll(cc_multi *multi, int fd, int timeout_ms, int *woken) {
-    struct curl_waitfd extra = {.fd = fd, .events = CURL_WAIT_POLLIN};
+int cc_multi_socket(const cc_multi *multi) { return multi->socket; }
+
+int cc_multi_poll(cc_multi *multi, const int *fds, int count, int timeout_ms, int *woken) {
+    struct curl_waitfd extra[POLLED_MOST];
+    if (count > POLLED_MOST) count = POLLED_MOST;
+    for (int i = 0; i < count; i++) extra[i] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
     int ready = 0;
-    curl_multi_poll(multi->handle, &extra, fd < 0 ? 0 : 1, timeout_ms, &ready);
-    *woken = fd >= 0 && extra.revents != 0;
+    curl_multi_poll(multi->handle, extra, (unsigned)count, timeout_ms, &ready);
+    *woken = count > 0 && extra[0].revents != 0;
     return ready;
 }
 

@@ -25,6 +25,22 @@ public struct PublishProblem: Sendable, Equatable {
     public internal(set) var recovered: Int64?
 }
 
+/// A topic and ordering key that rests: nothing of it is sent until its first request has succeeded.
+public struct PausedKey: Sendable, Equatable {
+    /// The topic id.
+    public var topic: String
+    /// "" where there is none.
+    public var orderingKey: String
+    /// When the trouble began, ns since the epoch.
+    public var since: Int64
+    /// The service's words.
+    public var reason: String
+    /// Batches that wait, and the memory they take.
+    public var batches: Int
+    /// See ``batches``.
+    public var bytes: Int
+}
+
 /// The books of one publisher thread, which alone writes them; any thread reads.
 public final class PublishLedger: Sendable {
     /// Counters of the whole thread, in the order of their cells.
@@ -53,6 +69,10 @@ public final class PublishLedger: Sendable {
         case topicsPending
         /// Gauge: requests under way.
         case requestsInFlight
+        /// Gauge: connections that are open.
+        case connectionsOpen
+        /// Gauge: topics and ordering keys that rest after an error.
+        case keysPaused
         /// Gauge: memory that holds unacknowledged batches, bytes.
         case bytesHeld
         /// Notes that nobody fetched in time.
@@ -65,6 +85,7 @@ public final class PublishLedger: Sendable {
     private let codes = CounterBlock(count: PublishCode.allCases.count)
     private let taken: CounterBlock
     private let published: CounterBlock
+    private let deadLettered: CounterBlock
     private let latencies: [LatencyHistogram]
     private let state = Mutex(State())
     private let ended = Atomic<Bool>(false)
@@ -83,6 +104,7 @@ public final class PublishLedger: Sendable {
     private struct State {
         var lastProblemNote: Int64 = 0
         var problem: PublishProblem?
+        var paused: [PausedKey] = []
         var notes: [PublishNote] = []
     }
 
@@ -91,6 +113,7 @@ public final class PublishLedger: Sendable {
         self.markets = max(1, markets)
         taken = CounterBlock(count: self.markets * EventKind.count)
         published = CounterBlock(count: self.markets * EventKind.count)
+        deadLettered = CounterBlock(count: self.markets * EventKind.count)
         latencies = (0..<EventKind.count).map { _ in LatencyHistogram() }
     }
 
@@ -109,17 +132,25 @@ public final class PublishLedger: Sendable {
     /// Events that the sink holds and has not acknowledged yet.
     public func eventsInFlight(market: Int, kind: EventKind) -> Int {
         // The smaller number first, else an event could be seen published before it was seen taken.
-        let published = published.value(cell(market, kind))
-        return max(0, taken.value(cell(market, kind)) - published)
+        let done = published.value(cell(market, kind)) + deadLettered.value(cell(market, kind))
+        return max(0, taken.value(cell(market, kind)) - done)
     }
+
+    /// Events that the sink's other side refused for what they are, and that went to the dead letters.
+    public func eventsDeadLettered(market: Int, kind: EventKind) -> Int {
+        deadLettered.value(cell(market, kind))
+    }
+
+    /// All events that went to the dead letters.
+    public var eventsDeadLettered: Int { (0..<deadLettered.count).reduce(0) { $0 + deadLettered.value($1) } }
 
     /// All events acknowledged.
     public var eventsPublished: Int { (0..<published.count).reduce(0) { $0 + published.value($1) } }
 
     /// All events that the sink holds.
     public var eventsInFlight: Int {
-        let published = eventsPublished
-        return max(0, (0..<taken.count).reduce(0) { $0 + taken.value($1) } - published)
+        let done = eventsPublished + eventsDeadLettered
+        return max(0, (0..<taken.count).reduce(0) { $0 + taken.value($1) } - done)
     }
 
     /// Batches that the sink holds.
@@ -150,6 +181,12 @@ public final class PublishLedger: Sendable {
 
     /// From the closing of a batch to its acknowledgement, once for each event, ns.
     public func latency(kind: EventKind) -> LatencySnapshot { latencies[Int(kind.rawValue)].snapshot() }
+
+    /// Topics and keys that rest, those that have rested longest first; at most ``pausedLimit`` of them.
+    public var paused: [PausedKey] { state.withLock { $0.paused } }
+
+    /// Most entries of ``paused``; the total `keysPaused` counts all.
+    public static let pausedLimit = 100
 
     /// What hinders the sink now, or did last.
     public var problem: PublishProblem? { state.withLock { $0.problem } }
@@ -205,16 +242,23 @@ public final class PublishLedger: Sendable {
         oldestWaiting.store(waiting, ordering: .releasing)
     }
 
-    /// The sink has it safe. `now`: ns since the epoch.
-    func acknowledge(_ receipt: BatchReceipt, now: Int64) {
+    /// The sink has it safe. `now`: ns since the epoch. `asDeadLetter`: not where it should have gone.
+    func acknowledge(_ receipt: BatchReceipt, now: Int64, asDeadLetter: Bool = false) {
         latencies[Int(receipt.kind.rawValue)].record(now - receipt.closedTime, count: Int(receipt.events))
         totals.add(Int(receipt.rawBytes), to: Total.rawBytesPublished.rawValue)
         totals.add(Int(receipt.bytes), to: Total.bytesPublished.rawValue)
         totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesPublished.rawValue)
-        published.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
+        let cells = asDeadLetter ? deadLettered : published
+        cells.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
         guard receipt.endsBatch, !receipt.place.isSomewhere else { return }
         unsafeBatches.remove(number: receipt.number)
         setOldestHeld()
+    }
+
+    /// The topics and keys that rest: the first of them, and how many there are in all.
+    func set(paused: [PausedKey], count: Int) {
+        totals.set(count, at: Total.keysPaused.rawValue)
+        state.withLock { $0.paused = paused }
     }
 
     /// Something hinders the sink. The same text again only moves the problem's time; another one

@@ -5,6 +5,7 @@ import Glibc
 import MarketData
 import Rings
 import Synchronization
+import SyntheticBatches
 import Testing
 
 @testable import Publishing
@@ -121,8 +122,14 @@ import Testing
     @Test func thousandsOfBatchesArriveExactOnceAndInOrder() throws {
         guard let emulator = try Emulator.start() else { return }
         let topics = [
-            "market.trade.binance.BTCUSDT", "market.kline.binance", "a-single.Event", "percent%2Fslash",
+            "market.trade.binance.BTCUSDT", "market.kline.binance", "market.ticker.binance.%E5%B8%82USDT",
+            "percent%2Fslash",
         ]
+        // Of a symbol that a topic id cannot hold as it is.
+        let template = try TopicTemplate("market.{type}.{exchange}.{symbol}")
+        let values = TopicTemplate.Values(
+            type: "ticker", exchange: "binance", symbol: "市USDT", interval: "", market: "")
+        #expect(template.renderTopicID(values) == topics[2])
         let publisher = try Publisher(emulator, topics: topics)
         try publisher.wait("topics") { publisher.ledger.total(.topicsPending) == 0 }
         #expect(try emulator.topics() == topics.map { "projects/test/topics/\($0)" }.sorted())
@@ -256,6 +263,7 @@ import Testing
         let publisher = try Publisher(emulator, topics: topics, tokens: tokens) {
             $0.endpoint = PubSubEndpoint(isSecure: true, host: "localhost", port: front.port)
             $0.certificateAuthority = front.certificate
+            $0.connections = 1
         }
         try publisher.wait("topics") { publisher.ledger.total(.topicsPending) == 0 }
         for topic in topics { try emulator.subscribe(to: topic) }

@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import MarketData
 import Rings
+import SyntheticBatches
 import Testing
 
 @testable import Publishing

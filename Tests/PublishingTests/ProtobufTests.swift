@@ -1,4 +1,5 @@
 import CCurl
+import SyntheticBatches
 import Testing
 
 @testable import Publishing

@@ -2,6 +2,7 @@ import Batching
 import CKernel
 import MarketData
 import Rings
+import SyntheticBatches
 import Testing
 
 @testable import Publishing
@@ -21,6 +22,7 @@ import Testing
             source = try BatchSource(bytes: 64 << 20)
             consumer = try source.takeConsumer()
             var settings = PubSubSettings(project: "test", collector: "c", runID: 7)
+            settings.connections = 1
             change(&settings)
             scheduler = PublishScheduler(settings: settings, ledger: ledger, seed: 42)
         }
@@ -112,7 +114,7 @@ import Testing
         #expect(bench.scheduler.deadline() == 8 * second)
     }
 
-    @Test(arguments: [PublishCode.invalidArgument, .permissionDenied, .failedPrecondition, .unimplemented])
+    @Test(arguments: [PublishCode.permissionDenied, .failedPrecondition, .unimplemented])
     func aPermanentErrorIsSaidAndTriedSlowly(_ code: PublishCode) throws {
         let bench = try Bench()
         try bench.put(try bench.source.route("bad"))
@@ -194,8 +196,10 @@ import Testing
             created += 1
             #expect(bench.scheduler.nextRequest(now: now) == nil)
             bench.scheduler.finish(request, RequestOutcome(.ok), now: now)
-            if created < 20 { #expect(bench.scheduler.deadline() == now + PublishScheduler.createPace) }
-            now += PublishScheduler.createPace
+            if created < 20 {
+                #expect(bench.scheduler.deadline() == now + bench.scheduler.settings.createPace)
+            }
+            now += bench.scheduler.settings.createPace
         }
         let (_, ids) = try bench.next(now)
         #expect(ids == bench.ids(1))

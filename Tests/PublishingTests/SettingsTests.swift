@@ -1,3 +1,4 @@
+import SyntheticBatches
 import Testing
 
 @testable import Publishing

@@ -2,6 +2,7 @@ import Batching
 import CKernel
 import Glibc
 import Rings
+import SyntheticBatches
 import Testing
 
 @testable import Publishing

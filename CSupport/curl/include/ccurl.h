@@ -47,15 +47,16 @@ typedef struct {
     size_t response_size;
 } cc_result;
 
-/// NULL where memory is short. `connections`: most at a time to the host.
-cc_multi *cc_multi_new(int connections);
+/// A connection and the requests on it. NULL where memory is short.
+cc_multi *cc_multi_new(void);
 /// All requests must have been freed before.
 void cc_multi_free(cc_multi *multi);
 
-/// `ca_file` NULL: libcurl's own trust store. `tag` comes back from cc_multi_next_done. NULL where memory is short.
-cc_request *cc_request_new(const char *ca_file, uintptr_t tag);
+/// `ca_file` NULL: libcurl's own trust store. `tag` comes back from cc_multi_next_done. `receive_buffer`: bytes; libcurl
+/// 7.88.1 loses trailers of answers that are larger. NULL where memory is short.
+cc_request *cc_request_new(const char *ca_file, uintptr_t tag, int receive_buffer);
 /// Ends it where it runs.
-void cc_request_free(cc_multi *multi, cc_request *request);
+void cc_request_free(cc_request *request);
 /// Kept until changed. 0, or -1 where memory is short.
 int cc_request_set_url(cc_request *request, const char *url);
 /// Replaces all header lines ("name: value"). 0, or -1 where memory is short.
@@ -63,14 +64,19 @@ int cc_request_set_headers(cc_request *request, const char *const *lines, int co
 /// POSTs `count` bytes, which must stay until the request is done. 0, or a CURLMcode.
 int cc_request_start(cc_multi *multi, cc_request *request, const void *body, size_t count, int64_t timeout_ms, int way,
                      int fresh);
+/// Bytes of the body that have left.
+int64_t cc_request_uploaded(const cc_request *request);
 const cc_result *cc_request_result(const cc_request *request);
 
 /// Moves all requests on. 0, or a CURLMcode.
 int cc_multi_perform(cc_multi *multi);
 /// The tag of a request that is done, or -1.
 intptr_t cc_multi_next_done(cc_multi *multi);
-/// Waits for the requests' sockets or for `fd` (-1: none). Returns how many are ready; `*woken`: `fd` is.
-int cc_multi_poll(cc_multi *multi, int fd, int timeout_ms, int *woken);
+/// The socket of the connection as of the last request that was done; -1: none is known.
+int cc_multi_socket(const cc_multi *multi);
+/// Waits for the requests' sockets or for any of `fds`, of which the first is the caller's own. At most 8 are looked at.
+/// Returns how many are ready; `*woken`: the first of `fds` is.
+int cc_multi_poll(cc_multi *multi, const int *fds, int count, int timeout_ms, int *woken);
 /// Until libcurl wants to be called, whatever the sockets say, ms; -1: it does not.
 int64_t cc_multi_timeout(cc_multi *multi);
 

@@ -46,7 +46,18 @@ enum Protobuf {
         return Array(head[..<used]) + content
     }
 
-    /// An entry of PubsubMessage.attributes.
+    /// A varint field of a number below 16; `value` at least 0.
+    static func number(_ number: UInt8, _ value: Int) -> [UInt8] {
+        var bytes = [number << 3]
+        var rest = UInt(bitPattern: value)
+        while rest >= 0x80 {
+            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        return bytes + [UInt8(rest)]
+    }
+
+    /// An entry of PubsubMessage.attributes, or of another map of strings with that number.
     static func attribute(_ key: String, _ value: String) -> [UInt8] {
         field(2, field(1, key.utf8) + field(2, value.utf8))
     }
@@ -134,17 +145,21 @@ struct MessageEncoder: ~Copyable {
     mutating func describeNothing() { variableCount = 0 }
 
     /// Writes a message as field 2 of a PublishRequest and returns its size, which is at most
-    /// ``sizeLimit(data:fixed:key:)``. `fixed`: encoded attributes; `key`: the encoded ordering key field.
-    func write(data: UnsafeRawBufferPointer, fixed: [UInt8], key: [UInt8], to start: UnsafeMutableRawPointer)
-        -> Int
-    {
+    /// ``sizeLimit(data:fixed:key:)``. `fixed`: encoded attributes of the route; `form`: those of the payload's form;
+    /// `key`: the encoded ordering key field.
+    func write(
+        data: UnsafeRawBufferPointer, fixed: [UInt8], form: [UInt8] = [], key: [UInt8],
+        to start: UnsafeMutableRawPointer
+    ) -> Int {
         let content =
-            1 + Protobuf.varintSize(data.count) + data.count + fixed.count + variableCount + key.count
+            1 + Protobuf.varintSize(data.count) + data.count + fixed.count + form.count + variableCount
+            + key.count
         var out = start
         Protobuf.writeHead(2, count: content, to: &out)
         Protobuf.writeHead(1, count: data.count, to: &out)
         Protobuf.copy(data, to: &out)
         fixed.withUnsafeBytes { Protobuf.copy($0, to: &out) }
+        form.withUnsafeBytes { Protobuf.copy($0, to: &out) }
         Protobuf.copy(UnsafeRawBufferPointer(start: variable, count: variableCount), to: &out)
         key.withUnsafeBytes { Protobuf.copy($0, to: &out) }
         return out - start

@@ -7,7 +7,8 @@ struct ProtobufReader {
     }
 
     private let bytes: UnsafeRawBufferPointer
-    private var position = 0
+    /// Bytes read.
+    private(set) var position = 0
     /// Whether something could not be read.
     private(set) var isMalformed = false
 

@@ -3,8 +3,8 @@ import CCurl
 import CKernel
 import Rings
 
-/// Publishes batches with unary gRPC calls, google.pubsub.v1.Publisher/Publish, through libcurl: one connection, many
-/// requests in flight, one for each topic and ordering key. ``PublishScheduler`` decides, this moves the bytes.
+/// Publishes batches with unary gRPC calls, google.pubsub.v1.Publisher/Publish, through libcurl: one connection or a
+/// few, many requests in flight, one for each topic and ordering key. ``PublishScheduler`` decides, this moves the bytes.
 public final class PubSubSink: Sink {
     private struct Slot {
         var request: OpaquePointer
@@ -17,54 +17,67 @@ public final class PubSubSink: Sink {
 
     /// Its books.
     public let ledger: PublishLedger
+    /// Where other threads ask for topics.
+    public let topicRequests = TopicRequests()
     private let settings: PubSubSettings
     private let scheduler: PublishScheduler
     private let tokens: (any TokenSource)?
-    private let multi: OpaquePointer
+    /// libcurl's handles, one a connection.
+    private let links: [OpaquePointer]
+    /// Made as they are needed, at most as many as requests may be in flight.
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
+    private let slotLimit: Int
     private var isClosed = false
     private var lastPerform: Int64 = 0
     /// The longest time without a call of curl_multi_perform while requests are in flight, ns.
     static let performPause: Int64 = 1_000_000
     private var tokenRetryAt: Int64 = 0
+    private var refused: (token: String, until: Int64)?
     // libcurl looks at every request whenever it is called: with some in flight it is called at a pace.
     private var lastMove: Int64 = 0
     // libcurl 7.88.1 returns at once from polling while an upload waits for flow control.
     private var lastPoll: Int64 = 0
     private var quickPolls = 0
+    private var lastSweep: Int64 = 0
+    /// Calls of poll, for the test of what keeps them few.
+    package private(set) var polls = 0
 
     /// Least time between two calls of libcurl while requests are in flight, ns: little beside the 10 ms that Pub/Sub
     /// takes for an answer, and it lets batches join.
     static let pace: Int64 = 100_000
     /// How long to wait for a token before asking again, ns.
     static let tokenPause: Int64 = 100_000_000
-    /// Timeouts are rounded up to so many seconds, so that headers need not be made anew for each request.
+    /// A token that was refused is not sent again for so long, unless another one comes before, ns.
+    static let refusalPause: Int64 = 2_000_000_000
+    /// Timeouts from 10 s are rounded up to so many seconds, so that headers need not be made anew for each request.
     static let timeoutStep = 10
+    /// A request without an answer for so long is shown as paused, ns.
+    static let stallTime: Int64 = 5_000_000_000
+    /// libcurl's own receive buffer, and one that holds any answer, bytes.
+    private static let receiveBuffers: (usual: Int32, large: Int32) = (16_384, 131_072)
 
     /// A sink with no connection yet. `tokens`: nil for the emulator.
     public init(
         settings: PubSubSettings, ledger: PublishLedger, tokens: (any TokenSource)?
     ) throws(PublishError) {
         try settings.validate()
-        guard let multi = cc_multi_new(settings.endpoint.isSecure ? Int32(settings.connections) : 1) else {
-            throw PublishError(description: "pubsub sink: libcurl could not be started for want of memory")
-        }
-        self.settings = settings
-        self.ledger = ledger
-        self.tokens = tokens
-        self.multi = multi
-        var seed: UInt64 = 0
-        _ = withUnsafeMutableBytes(of: &seed) { ck_random($0.baseAddress, $0.count) }
-        scheduler = PublishScheduler(settings: settings, ledger: ledger, seed: seed)
-        for index in 0..<settings.maxRequests {
-            guard let request = cc_request_new(settings.certificateAuthority, UInt(index)) else {
+        var links: [OpaquePointer] = []
+        for _ in 0..<settings.connections {
+            guard let link = cc_multi_new() else {
                 throw PublishError(
                     description: "pubsub sink: libcurl could not be started for want of memory")
             }
-            slots.append(Slot(request: request))
-            freeSlots.append(index)
+            links.append(link)
         }
+        self.links = links
+        self.settings = settings
+        self.ledger = ledger
+        self.tokens = tokens
+        slotLimit = settings.maxRequests * settings.connections
+        var seed: UInt64 = 0
+        _ = withUnsafeMutableBytes(of: &seed) { ck_random($0.baseAddress, $0.count) }
+        scheduler = PublishScheduler(settings: settings, ledger: ledger, seed: seed)
         ledger.report(
             information:
                 "pubsub sink: publishing to project \(settings.project) at \(settings.endpoint.authority)"
@@ -73,8 +86,8 @@ public final class PubSubSink: Sink {
 
     deinit { close() }
 
-    /// Has topics created, unless they exist, before anything is sent to them. Call it before the thread starts; the
-    /// ledger's `topicsPending` and `topicsReady` tell the progress.
+    /// Has topics created, unless they exist, before anything is sent to them. Call it before the thread starts; other
+    /// threads use ``topicRequests``.
     public func ensureTopics(_ ids: [String]) { scheduler.ensure(topics: ids) }
 
     /// Copies the batch as messages.
@@ -83,33 +96,68 @@ public final class PubSubSink: Sink {
     /// Moves requests on, takes answers, and sends what may be sent.
     public func doWork(now: Int64) -> Int {
         guard !isClosed, scheduler.inFlight == 0 || now - lastMove >= PubSubSink.pace else { return 0 }
-        var work = 0
+        let wanted = topicRequests.fetch()
+        if !wanted.isEmpty { scheduler.ensure(topics: wanted) }
+        var work = wanted.count
         if scheduler.inFlight > 0 {
             lastMove = now
-            var woken: Int32 = 0
             // libcurl may hold bytes that it has read for another stream: neither socket nor timer tells of them.
             let isDue = now - lastPerform >= PubSubSink.performPause
-            if cc_multi_poll(multi, -1, 0, &woken) > 0 || cc_multi_timeout(multi) == 0 || isDue {
-                lastPerform = now
-                work += perform(now: now)
+            if isDue { lastPerform = now }
+            for (index, link) in links.enumerated() where scheduler.links[index].requests > 0 {
+                var woken: Int32 = 0
+                if isDue || cc_multi_poll(link, nil, 0, 0, &woken) > 0 || cc_multi_timeout(link) == 0 {
+                    work += perform(link, now: now)
+                }
             }
+            sweep(now: now)
         }
+        work += startAll(now: now)
+        scheduler.tellTroubles(now: now)
+        if work > 0 { quickPolls = 0 }
+        return work
+    }
+
+    private func startAll(now: Int64) -> Int {
         var started = 0
-        while !freeSlots.isEmpty, scheduler.hasRequest(now: now), canStart(now: now),
+        var touched: UInt8 = 0
+        while hasSlot, scheduler.hasRequest(now: now), canStart(now: now),
             let request = scheduler.nextRequest(now: now)
         {
+            touched |= 1 << UInt8(request.link)
             start(request, now: now)
             started += 1
         }
-        if started > 0 { work += started + perform(now: now) }
-        if work > 0 { quickPolls = 0 }
-        return work
+        guard started > 0 else { return 0 }
+        for (index, link) in links.enumerated() where touched & 1 << UInt8(index) != 0 {
+            started += perform(link, now: now)
+        }
+        return started
+    }
+
+    /// Looks at all requests in flight, where the scheduler waits for room, or once a second.
+    private func sweep(now: Int64) {
+        let isLong = now - lastSweep >= 1_000_000_000
+        guard isLong || scheduler.waitsForUploads else { return }
+        if isLong { lastSweep = now }
+        for index in slots.indices {
+            guard var work = slots[index].work else { continue }
+            if work.wireBytes > 0, cc_request_uploaded(slots[index].request) >= Int64(work.body.count) {
+                scheduler.uploaded(&work)
+                slots[index].work = work
+            }
+            if isLong, now - work.startedAt >= PubSubSink.stallTime { scheduler.noteStall(work, now: now) }
+        }
     }
 
     private func canStart(now: Int64) -> Bool {
         guard let tokens else { return true }
         guard now >= tokenRetryAt else { return false }
-        if tokens.token() != nil { return true }
+        if let token = tokens.token() {
+            guard let refused, refused.token == token, now < refused.until else { return true }
+            tokenRetryAt = now + PubSubSink.tokenPause / 10
+            return false
+        }
         tokenRetryAt = now + PubSubSink.tokenPause
         ledger.report(
             problem:
@@ -118,20 +166,37 @@ public final class PubSubSink: Sink {
         return false
     }
 
+    private var hasSlot: Bool { !freeSlots.isEmpty || slots.count < slotLimit }
+
+    private func takeSlot() -> Int? {
+        if let index = freeSlots.popLast() { return index }
+        let sizes = PubSubSink.receiveBuffers
+        let buffer = settings.remedies.contains(.largeBuffer) ? sizes.large : sizes.usual
+        guard let request = cc_request_new(settings.certificateAuthority, UInt(slots.count), buffer) else {
+            return nil
+        }
+        slots.append(Slot(request: request))
+        return slots.count - 1
+    }
+
     private func start(_ work: PublishScheduler.Request, now: Int64) {
-        guard let index = freeSlots.popLast() else { return }
+        guard let index = takeSlot() else {
+            scheduler.finish(work, RequestOutcome(.internal, text: "memory is short"), now: now)
+            return
+        }
         prepare(index, work)
         slots[index].work = work
         let way: Int
         if settings.endpoint.isSecure {
             way = CC_TLS
         } else {
-            way = work.isFresh ? CC_CLEARTEXT_FIRST : CC_CLEARTEXT_NEXT
+            let isFirst = work.isFresh || !settings.remedies.contains(.laterRequestsPlain)
+            way = isFirst ? CC_CLEARTEXT_FIRST : CC_CLEARTEXT_NEXT
         }
         // The service is told its limit; ours is a little longer, so that its answer can still come.
         let limit = Int64(slots[index].seconds) * 1000 + 2000
         let code = cc_request_start(
-            multi, slots[index].request, work.body.baseAddress, work.body.count, limit, Int32(way),
+            links[work.link], slots[index].request, work.body.baseAddress, work.body.count, limit, Int32(way),
             work.isFresh ? 1 : 0)
         if code != 0 {
             end(index, RequestOutcome(.internal, text: "libcurl refused a request (\(code))"), now: now)
@@ -150,7 +215,7 @@ public final class PubSubSink: Sink {
             let url = settings.endpoint.base + "/google.pubsub.v1.Publisher/" + method
             slots[index].isCreate = cc_request_set_url(slots[index].request, url) == 0 ? isCreate : nil
         }
-        let step = PubSubSink.timeoutStep
+        let step = work.timeout < 10_000_000_000 ? 1 : PubSubSink.timeoutStep
         let seconds = (Int(work.timeout / 1_000_000_000) + step - 1) / step * step
         let token = tokens?.token()
         guard !slots[index].hasHeaders || slots[index].seconds != seconds || slots[index].token != token
@@ -178,28 +243,31 @@ public final class PubSubSink: Sink {
         }
     }
 
-    private func perform(now: Int64) -> Int {
-        let code = cc_multi_perform(multi)
+    private func perform(_ link: OpaquePointer, now: Int64) -> Int {
+        let code = cc_multi_perform(link)
         if code != 0 { ledger.report(problem: "pubsub sink: libcurl failed (\(code))") }
         var done = 0
         while true {
-            let index = cc_multi_next_done(multi)
+            let index = cc_multi_next_done(link)
             guard index >= 0 else { return done }
             done += 1
             guard let work = slots[index].work, let result = cc_request_result(slots[index].request)?.pointee
             else {
                 continue
             }
-            ledger.add(Int(result.new_connections), to: .connections)
             let messages: Int? =
                 switch work.work {
                 case .publish: work.messages
                 case .create: nil
                 }
-            let outcome = RequestOutcome(result, messages: messages)
-            // A connection that nobody asked for replaces one that the server gave up (GOAWAY).
-            if !work.isFresh, !outcome.isLinkFault {
-                ledger.add(Int(result.new_connections), to: .reconnects)
+            let outcome = RequestOutcome(
+                result, messages: messages, acceptsWhole: settings.remedies.contains(.wholeAnswers))
+            if settings.remedies.contains(.countedEnds) {
+                ledger.add(Int(result.new_connections), to: .connections)
+                // A connection that nobody asked for replaces one that the server gave up (GOAWAY).
+                if !work.isFresh, !outcome.isLinkFault {
+                    ledger.add(Int(result.new_connections), to: .reconnects)
+                }
             }
             end(index, outcome, now: now)
         }
@@ -209,14 +277,25 @@ public final class PubSubSink: Sink {
         guard let work = slots[index].work else { return }
         slots[index].work = nil
         freeSlots.append(index)
-        if outcome.code == .unauthenticated, let token = slots[index].token { tokens?.refuse(token) }
+        var outcome = outcome
+        if outcome.code == .unauthenticated, let tokens, let token = slots[index].token {
+            let isKnown = refused.map { $0.token == token && now < $0.until } ?? false
+            if tokens.token() != token || isKnown {
+                // Sent before it was known; with the next token it goes out at once.
+                outcome.isStaleToken = tokens.token() != token
+            } else {
+                refused = (token, now + PubSubSink.refusalPause)
+                tokens.refuse(token)
+                outcome.isStaleToken = true
+            }
+        }
         scheduler.finish(work, outcome, now: now)
     }
 
     /// Whether a request may be sent at once.
     public func hasInput() -> Bool {
         let now = ck_monotonic_nanos()
-        return !isClosed && !freeSlots.isEmpty && now >= tokenRetryAt && scheduler.hasRequest(now: now)
+        return !isClosed && hasSlot && now >= tokenRetryAt && scheduler.hasRequest(now: now)
     }
 
     /// Until the next retry; libcurl's own timers are its poll's business.
@@ -227,25 +306,43 @@ public final class PubSubSink: Sink {
 
     /// Waits for an answer or for the waker.
     public func park(nanos: Int64, waker: Waker) {
-        guard scheduler.inFlight > 0 else {
+        guard scheduler.inFlight > 0, let first = scheduler.links.firstIndex(where: { $0.requests > 0 })
+        else {
             waker.wait(nanos: nanos)
             return
         }
+        polls += 1
         var woken: Int32 = 0
         let milliseconds = Int32(min((nanos + 999_999) / 1_000_000, 1000))
-        if cc_multi_poll(multi, waker.descriptor, milliseconds, &woken) > 0 { lastMove = 0 }
+        var descriptors = (waker.descriptor, Int32(-1), Int32(-1), Int32(-1))
+        var count: Int32 = 1
+        // Others than the first are busy only under load; what is not seen of them waits for `performPause`.
+        for index in links.indices.dropFirst(first + 1) where scheduler.links[index].requests > 0 && count < 4
+        {
+            let socket = cc_multi_socket(links[index])
+            guard socket >= 0 else { continue }
+            withUnsafeMutableBytes(of: &descriptors) {
+                $0.storeBytes(of: socket, toByteOffset: Int(count) * 4, as: Int32.self)
+            }
+            count += 1
+        }
+        let ready = withUnsafeBytes(of: descriptors) { bytes in
+            cc_multi_poll(
+                links[first], bytes.bindMemory(to: Int32.self).baseAddress, count, milliseconds, &woken)
+        }
+        if ready > 0 { lastMove = 0 }
         let now = ck_monotonic_nanos()
         quickPolls = woken == 0 && now - lastPoll < 50_000 ? quickPolls + 1 : 0
         lastPoll = now
-        if quickPolls >= 2 { waker.wait(nanos: 1_000_000) }
+        if quickPolls >= 2, settings.remedies.contains(.sleepWhenIdle) { waker.wait(nanos: 1_000_000) }
     }
 
     /// Ends all requests. Batches that are not acknowledged are given up; the ledger has them as in flight.
     public func close() {
         guard !isClosed else { return }
         isClosed = true
-        for slot in slots { cc_request_free(multi, slot.request) }
+        for slot in slots { cc_request_free(slot.request) }
         slots = []
-        cc_multi_free(multi)
+        for link in links { cc_multi_free(link) }
     }
 }

@@ -19,24 +19,20 @@ final class PublishScheduler {
         var body: UnsafeRawBufferPointer
         /// Messages of a Publish.
         var messages: Int
+        /// The connection that it goes over.
+        var link: Int
         /// Whether it must make a connection of its own.
         var isFresh: Bool
         /// How long it may take, ns.
         var timeout: Int64
-        fileprivate var block: BufferPool.Block?
+        /// Monotonic ns.
+        var startedAt: Int64
+        /// Bytes that are not known to be uploaded.
+        var wireBytes: Int
+        var block: BufferPool.Block?
     }
 
-    private enum Link {
-        /// None is open; the next request opens one.
-        case down
-        /// That request is in flight.
-        case probing
-        case up
-        /// Broken or suspected to be: nothing is sent until all requests in flight have ended.
-        case draining
-    }
-
-    private enum Sleeper {
+    enum Sleeper {
         case lane(Lane)
         case topic(Topic)
     }
@@ -46,37 +42,34 @@ final class PublishScheduler {
         var orderingKey: String
     }
 
-    private let settings: PubSubSettings
-    private let ledger: PublishLedger
+    let settings: PubSubSettings
+    let ledger: PublishLedger
+    let desk: TopicDesk
     private var encoder: MessageEncoder
-    private var pool: BufferPool
-    private var random: SplitMix
-    private let backoff: Backoff
-    private let linkBackoff: Backoff
+    var pool: BufferPool
+    var random: SplitMix
+    let backoff: Backoff
+    let linkBackoff: Backoff
     private var templates: [RouteTemplate?] = []
     private var lanes: [LaneKey: Lane] = [:]
-    private var topics: [String: Topic] = [:]
     private var ready = Queue<Lane>()
-    private var missing = Queue<Topic>()
-    private var sleepers: [(time: Int64, who: Sleeper)] = []
-    private var nextWake = Int64.max
-    private var spare: [Parcel] = []
+    var sleepers = Deadlines<Sleeper>()
+    var spare: [Parcel] = []
 
-    private var link = Link.down
-    private var linkRetryAt: Int64 = 0
-    private var linkFailures = 0
-    private var linkHasProblem = false
+    var links: [PublishLink]
+    var window: FlightWindow
+    /// Connections that broke or could not be made since one last could.
+    var linkFailures = 0
+    var linkHasProblem = false
+    /// Since when requests wait for want of room on all connections; nil while they do not.
+    private var crowdedSince: Int64?
     /// Lanes and topics that have reported a problem which is not over.
-    private var problems = 0
-
+    var problems = 0
+    /// Lanes in trouble, for the ledger.
+    var troubled: [ObjectIdentifier: Lane] = [:]
+    private var troublesToldAt: Int64 = 0
     private(set) var inFlight = 0
-    private var wireBytes = 0
-    private var creating = 0
-    private var nextCreateAt: Int64 = 0
 
-    /// Topics are created four at a time and a hundred a second: Pub/Sub allows 6,000 administrative calls a minute.
-    static let createLimit = 4
-    static let createPace: Int64 = 10_000_000
     /// So long after its creation a topic may still be unknown to some servers, ns.
     static let spreading: Int64 = 10_000_000_000
     /// Failures in a row of a transient kind before it counts as a problem.
@@ -84,15 +77,22 @@ final class PublishScheduler {
     /// The longest wait before a broken connection is tried again: it costs the service nothing, and recovery should
     /// not be slept through.
     static let longestLinkWait: Int64 = 5_000_000_000
+    /// How long requests must have waited for room before another connection is opened, ns.
+    static let crowdPatience: Int64 = 20_000_000
+    /// A lane in trouble may hold this part of the budget; the rest is the others'.
+    static let laneShare = 4
 
     init(settings: PubSubSettings, ledger: PublishLedger, seed: UInt64) {
         self.settings = settings
         self.ledger = ledger
+        desk = TopicDesk(settings: settings, ledger: ledger)
         encoder = MessageEncoder(runID: settings.runID)
         pool = BufferPool(limit: settings.byteBudget)
         random = SplitMix(seed: seed)
         backoff = Backoff(maximum: settings.maximumBackoff)
         linkBackoff = Backoff(maximum: min(settings.maximumBackoff, PublishScheduler.longestLinkWait))
+        links = Array(repeating: PublishLink(), count: settings.connections)
+        window = FlightWindow(maximum: settings.maxRequests * settings.connections)
     }
 
     deinit {
@@ -106,29 +106,23 @@ final class PublishScheduler {
     /// Has these topics created, unless they exist, before anything is sent to them.
     func ensure(topics ids: [String]) {
         for id in ids {
-            let topic = topic(id)
-            if topic.state == .usable, topic.createdAt == nil { request(topic) }
+            let topic = desk.topic(id)
+            if topic.createdAt == nil { desk.request(topic) }
         }
     }
 
-    private func request(_ topic: Topic) {
-        topic.state = .queued
-        missing.append(topic)
-        ledger.set(ledger.total(.topicsPending) + 1, at: .topicsPending)
-    }
-
-    private func topic(_ id: String) -> Topic {
-        if let topic = topics[id] { return topic }
-        let topic = Topic(project: settings.project, id: id)
-        topics[id] = topic
-        return topic
+    /// The lane of that topic and key.
+    func lane(topic: String, orderingKey: String, isDeadLetter: Bool = false) -> Lane {
+        let key = LaneKey(topic: topic, orderingKey: orderingKey)
+        if let lane = lanes[key] { return lane }
+        let lane = Lane(topic: desk.topic(topic), orderingKey: orderingKey, isDeadLetter: isDeadLetter)
+        lanes[key] = lane
+        return lane
     }
 
     private func template(_ route: Route) -> RouteTemplate {
         if route.index < templates.count, let template = templates[route.index] { return template }
-        let key = LaneKey(topic: route.topic, orderingKey: route.orderingKey)
-        let lane = lanes[key] ?? Lane(topic: topic(route.topic), orderingKey: route.orderingKey)
-        lanes[key] = lane
+        let lane = lane(topic: route.topic, orderingKey: route.orderingKey)
         let template = RouteTemplate(route: route, lane: lane, collector: settings.collector)
         while templates.count <= route.index { templates.append(nil) }
         templates[route.index] = template
@@ -141,12 +135,13 @@ final class PublishScheduler {
         let lane = template.lane
         let header = batch.header
         let messages = batch.isEventMode ? Int(header.count) : 1
-        let fixed =
+        let form =
             batch.isEventMode
-            ? template.event : header.isCompressed ? template.compressed : template.plain
+            ? RouteTemplate.event : header.isCompressed ? RouteTemplate.compressed : RouteTemplate.plain
+        let fixed = template.attributes.count + form.count
         let bound =
             batch.data.count
-            + messages * MessageEncoder.sizeLimit(data: 0, fixed: fixed.count, key: lane.keyField.count)
+            + messages * MessageEncoder.sizeLimit(data: 0, fixed: fixed, key: lane.keyField.count)
         guard pool.inUse == 0 || pool.inUse + BufferPool.size(bound) <= settings.byteBudget else {
             return .full
         }
@@ -154,7 +149,7 @@ final class PublishScheduler {
         let receipt = BatchReceipt(batch)
         ledger.take(receipt)
         if batch.isEventMode {
-            takeEvents(of: batch, receipt: receipt, lane: lane, fixed: fixed)
+            takeEvents(of: batch, receipt: receipt, template: template)
         } else {
             encoder.describe(
                 MessageEncoder.Extent(
@@ -162,14 +157,15 @@ final class PublishScheduler {
                     lastSequence: header.lastSequence, firstEventTime: header.firstEventTime,
                     lastEventTime: header.lastEventTime, batch: header.number,
                     dictionary: header.dictionary))
-            append(batch.data, to: lane, fixed: fixed).receipts.append(receipt)
+            let parcel = append(batch.data, to: lane, fixed: template.attributes, form: form)
+            parcel.entries.append(Parcel.Entry(receipt: receipt, messages: 1))
         }
         if lane.state == .idle { enqueue(lane) }
         ledger.set(pool.inUse, at: .bytesHeld)
         return .accepted
     }
 
-    private func takeEvents(of batch: BatchView, receipt: BatchReceipt, lane: Lane, fixed: [UInt8]) {
+    private func takeEvents(of batch: BatchView, receipt: BatchReceipt, template: RouteTemplate) {
         var rest = receipt
         var part = receipt
         (part.events, part.bytes, part.rawBytes, part.endsBatch) = (0, 0, 0, false)
@@ -182,10 +178,11 @@ final class PublishScheduler {
                     firstEventTime: slice.eventTime, lastEventTime: slice.eventTime,
                     batch: batch.header.number,
                     index: index))
-            let next = append(batch.event(index), to: lane, fixed: fixed)
+            let next = append(
+                batch.event(index), to: template.lane, fixed: template.attributes, form: RouteTemplate.event)
             if let parcel, parcel !== next {
                 // The batch goes on in another request; each part is acknowledged with its own.
-                parcel.receipts.append(part)
+                parcel.entries.append(Parcel.Entry(receipt: part, messages: Int(part.events)))
                 rest.events -= part.events
                 rest.bytes -= part.bytes
                 rest.rawBytes -= part.rawBytes
@@ -196,15 +193,18 @@ final class PublishScheduler {
             part.bytes += slice.length
             part.rawBytes += slice.length
         }
-        parcel?.receipts.append(rest)
+        parcel?.entries.append(Parcel.Entry(receipt: rest, messages: Int(rest.events)))
     }
 
     /// Adds a message to the lane's last request, or to a new one.
-    private func append(_ data: UnsafeRawBufferPointer, to lane: Lane, fixed: [UInt8]) -> Parcel {
-        let bound = MessageEncoder.sizeLimit(data: data.count, fixed: fixed.count, key: lane.keyField.count)
+    private func append(_ data: UnsafeRawBufferPointer, to lane: Lane, fixed: [UInt8], form: [UInt8])
+        -> Parcel
+    {
+        let bound = MessageEncoder.sizeLimit(
+            data: data.count, fixed: fixed.count + form.count, key: lane.keyField.count)
         let parcel = open(lane, bound: bound)
         parcel.end += encoder.write(
-            data: data, fixed: fixed, key: lane.keyField, to: parcel.block.base + parcel.end)
+            data: data, fixed: fixed, form: form, key: lane.keyField, to: parcel.block.base + parcel.end)
         parcel.messages += 1
         return parcel
     }
@@ -216,28 +216,41 @@ final class PublishScheduler {
             if last.end + bound > last.block.size {
                 let larger = pool.take(max(last.end + bound, last.block.size * 2))
                 larger.base.copyMemory(from: last.block.base, byteCount: last.end)
+                lane.bytes += larger.size - last.block.size
                 pool.give(last.block)
                 last.block = larger
             }
             return last
         }
+        let parcel = parcel(for: lane, bytes: bound)
+        lane.parcels.append(parcel)
+        return parcel
+    }
+
+    /// A request to the lane's topic with room for so many bytes, not yet among the lane's.
+    func parcel(for lane: Lane, bytes: Int) -> Parcel {
         let field = lane.topic.field
         let start = Parcel.prefix + field.count
-        let block = pool.take(start + bound)
+        let block = pool.take(start + bytes)
+        lane.bytes += block.size
         field.withUnsafeBytes { bytes in
             var out = block.base + Parcel.prefix
             Protobuf.copy(bytes, to: &out)
         }
-        let parcel: Parcel
-        if let used = spare.popLast() {
-            used.block = block
-            used.end = start
-            parcel = used
-        } else {
-            parcel = Parcel(block: block, end: start)
-        }
-        lane.parcels.append(parcel)
-        return parcel
+        guard let used = spare.popLast() else { return Parcel(block: block, end: start) }
+        used.block = block
+        used.end = start
+        return used
+    }
+
+    /// The lane's parcel is done with.
+    func recycle(_ parcel: Parcel, of lane: Lane) {
+        lane.bytes -= parcel.block.size
+        pool.give(parcel.block)
+        parcel.entries.removeAll(keepingCapacity: true)
+        parcel.messages = 0
+        parcel.wasSent = false
+        if spare.count < 1024 { spare.append(parcel) }
     }
 
     // MARK: Requests out
@@ -245,51 +258,71 @@ final class PublishScheduler {
     /// The next request that may be sent now; it is in flight from then on.
     func nextRequest(now: Int64) -> Request? {
         wake(now: now)
-        switch link {
-        case .probing, .draining: return nil
-        case .down: guard now >= linkRetryAt, inFlight == 0 else { return nil }
-        case .up: guard inFlight < settings.maxRequests else { return nil }
-        }
-        guard let request = nextCreate(now: now) ?? nextPublish() else { return nil }
+        guard inFlight < window.limit || desk.isDue(now) else { return nil }
+        var request: Request?
+        if let link = link(forBytes: 0, now: now) { request = nextCreate(link: link, now: now) }
+        request = request ?? nextPublish(now: now)
+        guard let request else { return nil }
         inFlight += 1
-        wireBytes += request.body.count
+        links[request.link].requests += 1
+        links[request.link].wireBytes += request.wireBytes
         ledger.set(inFlight, at: .requestsInFlight)
-        if link == .down { link = .probing }
+        if request.isFresh { links[request.link].state = .probing }
         return request
     }
 
     /// Whether ``nextRequest(now:)`` has one (or would find out that it has none, and not ask again).
     func hasRequest(now: Int64) -> Bool {
-        if now >= nextWake { return true }
-        switch link {
-        case .probing, .draining: return false
-        case .down: return now >= linkRetryAt && inFlight == 0 && (!ready.isEmpty || !missing.isEmpty)
-        case .up: break
+        if now >= sleepers.next { return true }
+        if desk.isDue(now), link(forBytes: 0, now: now) != nil { return true }
+        guard let lane = ready.first, let parcel = lane.parcels.first, inFlight < window.limit else {
+            return false
         }
-        guard inFlight < settings.maxRequests else { return false }
-        if !missing.isEmpty, creating < PublishScheduler.createLimit, now >= nextCreateAt { return true }
-        guard let lane = ready.first, let parcel = lane.parcels.first else { return false }
-        return lane.topic.state != .usable || inFlight == 0 || wireBytes + parcel.end <= settings.wireBytes
+        return lane.topic.state != .usable || link(forBytes: parcel.end, now: now) != nil
     }
 
-    private func nextCreate(now: Int64) -> Request? {
-        guard creating < PublishScheduler.createLimit, now >= nextCreateAt, let topic = missing.popFirst()
-        else {
-            return nil
+    /// Whether a request waits for uploads to make room.
+    var waitsForUploads: Bool { crowdedSince != nil }
+
+    /// A connection for so many bytes: the first that has room, or one to be opened where none is up or those that
+    /// are have been crowded for a while; nil where the request must wait.
+    private func link(forBytes bytes: Int, now: Int64) -> Int? {
+        var down: Int?
+        var isUp = false
+        var isProbing = false
+        for (index, link) in links.enumerated() {
+            switch link.state {
+            case .up:
+                isUp = true
+                if link.takes(bytes, requestLimit: settings.maxRequests, wireLimit: settings.wireBytes) {
+                    if bytes > 0 { crowdedSince = nil }
+                    return index
+                }
+            case .down: if down == nil, now >= link.retryAt { down = index }
+            case .probing: isProbing = true
+            case .draining: break
+            }
         }
-        topic.state = .creating
-        creating += 1
-        nextCreateAt = now + PublishScheduler.createPace
-        let parcel = Parcel(block: pool.take(Parcel.prefix + topic.field.count), end: Parcel.prefix)
-        topic.field.withUnsafeBytes { bytes in
+        // One connection is opened at a time.
+        if isProbing { return nil }
+        guard isUp else { return down }
+        let since = crowdedSince ?? now
+        crowdedSince = since
+        return now - since >= PublishScheduler.crowdPatience ? down : nil
+    }
+
+    private func nextCreate(link: Int, now: Int64) -> Request? {
+        guard let (topic, message) = desk.next(now: now) else { return nil }
+        let parcel = Parcel(block: pool.take(Parcel.prefix + message.count), end: Parcel.prefix)
+        message.withUnsafeBytes { bytes in
             var out = parcel.block.base + Parcel.prefix
             Protobuf.copy(bytes, to: &out)
         }
-        parcel.end += topic.field.count
-        return request(.create(topic), parcel: parcel, owns: true)
+        parcel.end += message.count
+        return request(.create(topic), parcel: parcel, owns: true, link: link, now: now)
     }
 
-    private func nextPublish() -> Request? {
+    private func nextPublish(now: Int64) -> Request? {
         while let lane = ready.first {
             guard lane.topic.state == .usable else {
                 _ = ready.popFirst()
@@ -297,207 +330,87 @@ final class PublishScheduler {
                 lane.topic.blocked.append(lane)
                 continue
             }
-            guard let parcel = lane.parcels.first,
-                inFlight == 0 || wireBytes + parcel.end <= settings.wireBytes
-            else {
-                return nil
-            }
+            guard inFlight < window.limit, let parcel = lane.parcels.first,
+                let link = link(forBytes: parcel.end, now: now)
+            else { return nil }
             _ = ready.popFirst()
             lane.state = .inFlight
             parcel.wasSent = true
-            return request(.publish(lane), parcel: parcel, owns: false)
+            return request(.publish(lane), parcel: parcel, owns: false, link: link, now: now)
         }
         return nil
     }
 
-    private func request(_ work: Request.Work, parcel: Parcel, owns: Bool) -> Request {
+    private func request(_ work: Request.Work, parcel: Parcel, owns: Bool, link: Int, now: Int64) -> Request {
         Request(
-            work: work, body: parcel.body(), messages: parcel.messages, isFresh: link == .down,
-            timeout: settings.requestTimeout + Int64(parcel.end) * 10_000, block: owns ? parcel.block : nil)
+            work: work, body: parcel.body(), messages: parcel.messages, link: link,
+            isFresh: links[link].state == .down,
+            timeout: settings.requestTimeout + Int64(parcel.end) * 10_000, startedAt: now,
+            wireBytes: parcel.end, block: owns ? parcel.block : nil)
     }
 
-    private func enqueue(_ lane: Lane) {
+    /// The whole body has left: it no longer takes room on its connection.
+    func uploaded(_ request: inout Request) {
+        links[request.link].wireBytes -= request.wireBytes
+        request.wireBytes = 0
+    }
+
+    /// Puts the lane behind those that are ready.
+    func enqueue(_ lane: Lane) {
         lane.state = .ready
         ready.append(lane)
     }
 
-    private func sleep(_ who: Sleeper, until time: Int64) {
-        sleepers.append((time, who))
-        nextWake = min(nextWake, time)
-    }
-
     private func wake(now: Int64) {
-        guard now >= nextWake else { return }
-        nextWake = .max
-        sleepers.removeAll { sleeper in
-            guard sleeper.time <= now else {
-                nextWake = min(nextWake, sleeper.time)
-                return false
-            }
-            switch sleeper.who {
+        while let sleeper = sleepers.popDue(now) {
+            switch sleeper {
             case .lane(let lane): enqueue(lane)
-            case .topic(let topic):
-                topic.state = .queued
-                missing.append(topic)
+            case .topic(let topic): desk.requeue(topic)
             }
-            return true
         }
     }
 
     /// When ``nextRequest(now:)`` may have something new without anything having come in; `.max`: never.
     func deadline() -> Int64 {
-        var deadline = nextWake
-        if link == .down, !ready.isEmpty || !missing.isEmpty { deadline = min(deadline, linkRetryAt) }
-        if link == .up, !missing.isEmpty, creating < PublishScheduler.createLimit {
-            deadline = min(deadline, nextCreateAt)
+        var deadline = sleepers.next
+        let isUp = links.contains { $0.state == .up }
+        if isUp { deadline = min(deadline, desk.deadline()) }
+        let waits = isUp ? crowdedSince != nil : !ready.isEmpty || desk.hasMissing
+        if waits, !links.contains(where: { $0.state == .probing }) {
+            // When a connection may be opened.
+            let patience = isUp ? (crowdedSince ?? 0) + PublishScheduler.crowdPatience : 0
+            for link in links where link.state == .down {
+                deadline = min(deadline, max(link.retryAt, patience))
+            }
         }
         return deadline
     }
 
-    // MARK: Outcomes back
-
-    /// Takes the outcome of a request. Called exactly once for each.
-    func finish(_ request: Request, _ outcome: RequestOutcome, now: Int64) {
+    /// The service's wire has ended a request; what follows is ``finish(_:_:now:)``'s.
+    func release(_ request: Request) {
         inFlight -= 1
-        wireBytes -= request.body.count
+        links[request.link].requests -= 1
+        links[request.link].wireBytes -= request.wireBytes
         ledger.set(inFlight, at: .requestsInFlight)
-        ledger.count(outcome.code)
-        if outcome.lacksStatus { ledger.add(to: .answersWithoutStatus) }
-        updateLink(outcome, now: now)
-        switch request.work {
-        case .publish(let lane): finish(lane, outcome, now: now)
-        case .create(let topic):
-            creating -= 1
-            finish(topic, outcome, now: now)
-        }
-        if let block = request.block { pool.give(block) }
-        ledger.set(pool.inUse, at: .bytesHeld)
-        if problems == 0, !linkHasProblem, outcome.code == .ok {
-            ledger.reportRecovery(
-                "pubsub sink: \(settings.endpoint.authority) takes messages again, nothing was lost")
-        }
     }
 
-    private func updateLink(_ outcome: RequestOutcome, now: Int64) {
-        if outcome.isLinkFault {
-            if link == .up { ledger.add(to: .reconnects) }
-            if link != .draining {
-                linkFailures += 1
-                linkRetryAt = now + linkBackoff.wait(attempt: linkFailures, random: &random)
-            }
-            if linkFailures > 1 {
-                linkHasProblem = true
-                ledger.report(
-                    problem:
-                        "pubsub sink: \(settings.endpoint.authority): \(outcome.text); check the network and"
-                        + " sink.endpoint or PUBSUB_EMULATOR_HOST; the batches are kept and tried again")
-            }
-            link = .draining
-        } else if link == .probing {
-            link = .up
-            linkFailures = 0
-            linkHasProblem = false
-        }
-        if link == .draining, inFlight == 0 { link = .down }
-    }
+    /// How often the ledger hears how lanes in trouble grow, ns.
+    static let troublePause: Int64 = 1_000_000_000
 
-    private func finish(_ lane: Lane, _ outcome: RequestOutcome, now: Int64) {
-        guard outcome.code != .ok else {
-            acknowledge(lane)
+    /// Tells the ledger which lanes rest and why; to be called about once a second. Nothing in steady state.
+    func tellTroubles(now: Int64, atOnce: Bool = false) {
+        guard atOnce || (!troubled.isEmpty && now - troublesToldAt >= PublishScheduler.troublePause) else {
             return
         }
-        if outcome.code == .notFound, settings.createTopics {
-            let topic = lane.topic
-            let isNew = topic.createdAt.map { now - $0 < PublishScheduler.spreading } ?? false
-            if topic.state != .usable || !isNew {
-                lane.state = .blocked
-                topic.blocked.append(lane)
-                if topic.state == .usable { request(topic) }
-                return
-            }
-        }
-        lane.failures += 1
-        ledger.add(to: .retries)
-        let isTransient = outcome.code.isTransient || (outcome.code == .notFound && settings.createTopics)
-        if !isTransient || (lane.failures >= PublishScheduler.patience && !outcome.isLinkFault) {
-            if !lane.hasProblem { problems += 1 }
-            lane.hasProblem = true
-            report("publish to \(lane.topic.name)", outcome)
-        }
-        lane.state = .waiting
-        sleep(.lane(lane), until: now + wait(outcome, isTransient: isTransient, failures: lane.failures))
-    }
-
-    private func acknowledge(_ lane: Lane) {
-        let parcel = lane.parcels.removeFirst()
-        let time = ck_realtime_nanos()
-        for receipt in parcel.receipts { ledger.acknowledge(receipt, now: time) }
-        pool.give(parcel.block)
-        parcel.receipts.removeAll(keepingCapacity: true)
-        parcel.messages = 0
-        parcel.wasSent = false
-        if spare.count < 1024 { spare.append(parcel) }
-        lane.failures = 0
-        if lane.hasProblem { problems -= 1 }
-        lane.hasProblem = false
-        if lane.parcels.isEmpty { lane.state = .idle } else { enqueue(lane) }
-    }
-
-    private func finish(_ topic: Topic, _ outcome: RequestOutcome, now: Int64) {
-        if outcome.code == .ok || outcome.code == .alreadyExists {
-            topic.state = .usable
-            topic.createdAt = now
-            topic.failures = 0
-            if topic.hasProblem { problems -= 1 }
-            topic.hasProblem = false
-            for lane in topic.blocked { enqueue(lane) }
-            topic.blocked.removeAll()
-            ledger.add(to: .topicsReady)
-            ledger.set(ledger.total(.topicsPending) - 1, at: .topicsPending)
-            return
-        }
-        topic.failures += 1
-        ledger.add(to: .retries)
-        if !outcome.code.isTransient || (topic.failures >= PublishScheduler.patience && !outcome.isLinkFault)
-        {
-            if !topic.hasProblem { problems += 1 }
-            topic.hasProblem = true
-            report("creating \(topic.name)", outcome)
-        }
-        topic.state = .waiting
-        let pause = wait(outcome, isTransient: outcome.code.isTransient, failures: topic.failures)
-        sleep(.topic(topic), until: now + pause)
-    }
-
-    private func wait(_ outcome: RequestOutcome, isTransient: Bool, failures: Int) -> Int64 {
-        guard isTransient else {
-            return settings.slowRetry / 2 + Int64(random.next() % UInt64(max(settings.slowRetry / 2, 1)))
-        }
-        let backoff = outcome.isLinkFault ? linkBackoff : backoff
-        return max(backoff.wait(attempt: failures, random: &random), outcome.retryDelay)
-    }
-
-    private func report(_ action: String, _ outcome: RequestOutcome) {
-        let words = outcome.text.isEmpty ? "" : " (\(outcome.text))"
-        ledger.report(
-            problem:
-                "pubsub sink: \(action): \(outcome.code.name)\(words); \(remedy(outcome.code)); the batches are"
-                + " kept and tried again")
-    }
-
-    private func remedy(_ code: PublishCode) -> String {
-        switch code {
-        case .notFound: "create the topic or set sink.createTopics: true"
-        case .permissionDenied:
-            "give the collector's service account roles/pubsub.publisher (roles/pubsub.editor to create topics) in"
-                + " project \(settings.project)"
-        case .unauthenticated: "check GOOGLE_APPLICATION_CREDENTIALS or the workload identity, and the clock"
-        case .resourceExhausted: "raise the project's Pub/Sub quota or publish less"
-        case .invalidArgument:
-            "the service refuses the messages as they are: check the topic's schema and its name"
-        case .failedPrecondition: "check the topic's storage policy, schema and encryption key"
-        case .unimplemented: "check that sink.endpoint is a Pub/Sub service"
-        default: "check the state of the Pub/Sub service"
-        }
+        troublesToldAt = now
+        ledger.set(
+            paused: troubled.values.compactMap { lane in
+                lane.trouble.map { (lane, $0) }
+            }.sorted { $0.1.since < $1.1.since }.prefix(PublishLedger.pausedLimit).map { lane, trouble in
+                PausedKey(
+                    topic: lane.topic.id, orderingKey: lane.orderingKey, since: trouble.since,
+                    reason: trouble.reason, batches: lane.parcels.reduce(0) { $0 + $1.entries.count },
+                    bytes: lane.bytes)
+            }, count: troubled.count)
     }
 }

@@ -5,6 +5,8 @@ struct RequestOutcome: Equatable {
     var code: PublishCode
     /// The connection is broken, or suspected to be.
     var isLinkFault = false
+    /// The token that was refused is not the one that would be sent now.
+    var isStaleToken = false
     /// HTTP 200 came without grpc-status.
     var lacksStatus = false
     /// The other side's or libcurl's words; empty on success.
@@ -21,8 +23,8 @@ struct RequestOutcome: Equatable {
 
     /// What libcurl knows, judged by the rules of gRPC over HTTP/2
     /// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). `messages`: how many were sent; nil for
-    /// requests other than Publish.
-    init(_ result: cc_result, messages: Int?) {
+    /// requests other than Publish. `acceptsWhole`: false only in the test that shows what that is for.
+    init(_ result: cc_result, messages: Int?, acceptsWhole: Bool = true) {
         guard result.curl_code == 0 else {
             self.init(curl: result)
             return
@@ -56,7 +58,9 @@ struct RequestOutcome: Equatable {
         let answer = UnsafeRawBufferPointer(start: result.response, count: result.response_size)
         let isWhole =
             messages.map { PubSubAnswer.messageIDs(answer) == $0 } ?? (PubSubAnswer.messageIDs(answer) != nil)
-        self.init(isWhole ? .ok : .unknown, text: isWhole ? "" : "the answer has no grpc-status")
+        self.init(
+            isWhole && acceptsWhole ? .ok : .unknown,
+            text: isWhole && acceptsWhole ? "" : "the answer has no grpc-status")
         lacksStatus = true
     }
 

@@ -1,35 +1,46 @@
 import Batching
 import CKernel
 import CZstd
-import Foundation
 import MarketData
 import Rings
 
-@testable import Publishing
-
 /// Writes batches into a ring as the batch thread does.
-final class BatchSource {
-    let routes = RouteTable(capacity: 4096)
-    let waker: Waker
+public final class BatchSource {
+    /// All routes that were made.
+    public let routes = RouteTable(capacity: 4096)
+    /// The ring's.
+    public let waker: Waker
     private var producer: RingProducer
     private let consumer: RingConsumerBox
-    let storage: RingStorage
-    private(set) var number: UInt64 = 0
+    /// The ring, for looking at it.
+    public let storage: RingStorage
+    /// Batches written.
+    public private(set) var number: UInt64 = 0
     private var sequences: [Int: UInt64] = [:]
 
     /// What was written, for comparing.
-    struct Written {
-        var route: Route
-        var header: BatchHeader
-        var data: [UInt8]
-        var slices: [EventSlice]
+    public struct Written {
+        /// Where it goes.
+        public var route: Route
+        /// As it stood in the ring.
+        public var header: BatchHeader
+        /// See ``header``.
+        public var data: [UInt8]
+        /// One an event in `event` mode, else none.
+        public var slices: [EventSlice]
     }
 
-    private(set) var log: [Written] = []
+    /// All that was written with ``write(_:events:compressed:eventMode:padding:)``.
+    public private(set) var log: [Written] = []
 
-    struct Missing: Error {}
+    /// Something that should be there is not.
+    public struct Missing: Error {
+        /// An error.
+        public init() {}
+    }
 
-    init(bytes: Int = 4 << 20, waker: Waker? = nil) throws {
+    /// A ring of so many bytes.
+    public init(bytes: Int = 4 << 20, waker: Waker? = nil) throws {
         let waker = try waker ?? Waker()
         self.waker = waker
         let (producer, consumer, storage) = try Ring.make(
@@ -40,12 +51,14 @@ final class BatchSource {
         self.storage = storage
     }
 
-    func takeConsumer() throws -> RingConsumer {
+    /// The ring's other end, once.
+    public func takeConsumer() throws -> RingConsumer {
         guard let consumer = consumer.take() else { throw Missing() }
         return consumer
     }
 
-    func route(
+    /// A new route.
+    public func route(
         _ topic: String, kind: EventKind = .trade, symbol: String? = "BTCUSDT", key: String? = nil,
         market: Int = 0
     ) throws -> Route {
@@ -56,17 +69,34 @@ final class BatchSource {
         return route
     }
 
-    static func line(_ route: Route, sequence: UInt64, padding: Int = 0) -> String {
+    /// One event.
+    public static func line(_ route: Route, sequence: UInt64, padding: Int = 0) -> String {
         "{\"type\":\"\(route.kind.name)\",\"symbol\":\"\(route.symbol ?? "")\",\"sequence\":\(sequence)"
             + (padding > 0 ? ",\"pad\":\"\(String(repeating: "x", count: padding))\"" : "") + "}"
     }
 
     /// Writes a batch of `events` lines; false where the ring is full.
     @discardableResult
-    func write(
+    public func write(
         _ route: Route, events: Int = 3, compressed: Bool = false, eventMode: Bool = false, padding: Int = 0
     ) throws -> Bool {
         let first = (sequences[route.index] ?? 0) + 1
+        let batch = try make(
+            route, first: first, events: events, compressed: compressed, eventMode: eventMode,
+            padding: padding)
+        guard put(batch) else { return false }
+        var written = batch
+        written.header.number = number
+        log.append(written)
+        sequences[route.index] = written.header.lastSequence
+        return true
+    }
+
+    /// A batch that is not in the ring.
+    public func make(
+        _ route: Route, first: UInt64 = 1, events: Int, compressed: Bool = false, eventMode: Bool = false,
+        padding: Int = 0
+    ) throws -> Written {
         var text: [UInt8] = []
         var slices: [EventSlice] = []
         for sequence in first..<first + UInt64(events) {
@@ -89,34 +119,41 @@ final class BatchSource {
         header.count = UInt32(events)
         header.dataBytes = UInt32(data.count)
         header.rawBytes = UInt32(text.count)
-        header.number = number + 1
         header.firstSequence = first
         header.lastSequence = first + UInt64(events) - 1
         header.firstEventTime = 1_672_515_782_000_000_000 + Int64(header.firstSequence)
         header.lastEventTime = 1_672_515_782_000_000_000 + Int64(header.lastSequence)
-        header.closedTime = ck_realtime_nanos()
         header.isCompressed = compressed
-        let table = (BatchHeader.size + data.count + 7) & ~7
+        if eventMode { header.tableOffset = UInt32((BatchHeader.size + data.count + 7) & ~7) }
+        return Written(route: route, header: header, data: data, slices: eventMode ? slices : [])
+    }
+
+    /// Writes that batch under the next number, closed now; false where the ring is full.
+    public func put(_ batch: Written) -> Bool {
         let stride = MemoryLayout<EventSlice>.stride
-        let size = eventMode ? table + events * stride : BatchHeader.size + data.count
-        if eventMode { header.tableOffset = UInt32(table) }
+        let table = Int(batch.header.tableOffset)
+        let isEvents = !batch.slices.isEmpty
+        let size = isEvents ? table + batch.slices.count * stride : BatchHeader.size + batch.data.count
         guard let room = producer.reserve(size) else { return false }
+        var header = batch.header
+        header.number = number + 1
+        header.closedTime = ck_realtime_nanos()
         room.storeBytes(of: header, as: BatchHeader.self)
-        data.withUnsafeBytes { bytes in
+        batch.data.withUnsafeBytes { bytes in
             if let base = bytes.baseAddress {
                 (room + BatchHeader.size).copyMemory(from: base, byteCount: bytes.count)
             }
         }
-        if eventMode {
-            for (index, slice) in slices.enumerated() {
-                room.storeBytes(of: slice, toByteOffset: table + index * stride, as: EventSlice.self)
+        if isEvents {
+            batch.slices.withUnsafeBytes { bytes in
+                if let base = bytes.baseAddress {
+                    (room + table).copyMemory(from: base, byteCount: bytes.count)
+                }
             }
         }
         producer.commit(size)
         producer.publish()
         number += 1
-        log.append(Written(route: route, header: header, data: data, slices: eventMode ? slices : []))
-        sequences[route.index] = header.lastSequence
         return true
     }
 
@@ -128,54 +165,4 @@ final class BatchSource {
         guard count > 0 else { throw Missing() }
         return Array(out[..<Int(count)])
     }
-}
-
-/// Takes the next batch, whose memory stays its own until the consumer releases it.
-func nextBatch(_ consumer: inout RingConsumer, _ routes: RouteTable) throws -> BatchView {
-    guard let payload = consumer.next() else { throw BatchSource.Missing() }
-    return BatchView(payload: payload, routes: routes)
-}
-
-/// The plain text of concatenated zstd frames.
-func decompress(_ data: [UInt8]) throws -> [UInt8] {
-    guard let decompressor = cz_decompressor_new() else { throw BatchSource.Missing() }
-    defer { cz_decompressor_free(decompressor) }
-    var result: [UInt8] = []
-    var from = 0
-    var out = [UInt8](repeating: 0, count: 1 << 16)
-    var left: Int64 = 0
-    while from < data.count || left > 0 {
-        var used = 0
-        let before = from
-        left = cz_decompress(decompressor, &out, out.count, &used, data, data.count, &from)
-        if left < 0 || (used == 0 && from == before) { throw BatchSource.Missing() }
-        result += out[..<used]
-    }
-    return result
-}
-
-/// A directory of its own, removed at the end.
-final class TemporaryDirectory {
-    let path: String
-    init() throws {
-        path = NSTemporaryDirectory() + "/publishing-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    /// Files by name, hidden ones left out.
-    func files() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }.sorted()
-    }
-
-    func read(_ name: String) throws -> [UInt8] {
-        Array(try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
-    }
-}
-
-/// Carries a stage to the thread that will own it.
-final class PublisherStageBox<S: Sink>: @unchecked Sendable {
-    private var stage: PublisherStage<S>?
-    init(_ stage: consuming PublisherStage<S>) { self.stage = consume stage }
-    func take() -> PublisherStage<S>? { stage.take() }
 }
