@@ -174,6 +174,34 @@ public struct CollectorSnapshot: Sendable {
         }
     }
 
+    /// A topic and ordering key of which nothing is sent until its first request has succeeded.
+    public struct PausedKey: Sendable {
+        /// The topic id.
+        public var topic: String
+        /// "" where there is none.
+        public var orderingKey: String
+        /// Since when, ns since the epoch.
+        public var since: Int64
+        /// The service's words.
+        public var reason: String
+        /// Batches that wait, and the memory they take.
+        public var batches: Int
+        /// See ``batches``.
+        public var bytes: Int
+
+        /// A key that rests.
+        public init(
+            topic: String, orderingKey: String, since: Int64, reason: String, batches: Int, bytes: Int
+        ) {
+            self.topic = topic
+            self.orderingKey = orderingKey
+            self.since = since
+            self.reason = reason
+            self.batches = batches
+            self.bytes = bytes
+        }
+    }
+
     /// Counts of the publisher.
     public struct PublishingCounts: Sendable {
         /// `file`, `pubsub`, …
@@ -186,6 +214,18 @@ public struct CollectorSnapshot: Sendable {
         public var compressedBytes = 0
         /// Requests to Pub/Sub by outcome (`OK`, `UNAVAILABLE`, …); empty for other sinks.
         public var requests: [String: Int] = [:]
+        /// Requests sent again.
+        public var retries = 0
+        /// Connections to Pub/Sub now.
+        public var connections = 0
+        /// Connections to Pub/Sub that ended, by either side's doing.
+        public var reconnects = 0
+        /// Topics that are still to be made, now.
+        public var topicsPending = 0
+        /// Topics and ordering keys that rest after an error, now.
+        public var keysPaused = 0
+        /// The first of these, those that have rested longest first.
+        public var paused: [PausedKey] = []
         /// Bytes on disk that wait for the sink, now.
         public var spoolBytes = 0
         /// Age of the oldest of these, s, now.

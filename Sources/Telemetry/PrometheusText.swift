@@ -22,7 +22,7 @@ public enum PrometheusText {
         addEvents(snapshot, to: &page)
         addMarkets(snapshot, to: &page)
         addSlots(snapshot, to: &page)
-        addPublishing(snapshot.publishing, to: &page)
+        addPublishing(snapshot.publishing, time: snapshot.time, to: &page)
         addQueuesAndThreads(snapshot, to: &page)
         addLatencies(snapshot, to: &page)
         page.begin("collector_info", .gauge, "The collector's version and name; always 1.")
@@ -102,7 +102,7 @@ public enum PrometheusText {
     }
 
     private static func addPublishing(
-        _ counts: CollectorSnapshot.PublishingCounts, to page: inout MetricsPage
+        _ counts: CollectorSnapshot.PublishingCounts, time: Int64, to page: inout MetricsPage
     ) {
         page.begin("collector_batches_published_total", .counter, "Batches that the sink acknowledged.")
         page.sample([], counts.batches)
@@ -116,6 +116,20 @@ public enum PrometheusText {
         for (code, count) in counts.requests.sorted(by: { $0.key < $1.key }) {
             page.sample([("code", code)], count)
         }
+        page.begin("collector_publish_retries_total", .counter, "Requests to Pub/Sub that were sent again.")
+        page.sample([], counts.retries)
+        page.begin("collector_publish_connections", .gauge, "Connections to Pub/Sub.")
+        page.sample([], counts.connections)
+        page.begin("collector_publish_reconnects_total", .counter, "Connections to Pub/Sub that ended.")
+        page.sample([], counts.reconnects)
+        page.begin("collector_publish_topics_pending", .gauge, "Topics that are still to be made.")
+        page.sample([], counts.topicsPending)
+        page.begin(
+            "collector_publish_keys_paused", .gauge, "Topics and ordering keys that rest after an error.")
+        page.sample([], counts.keysPaused)
+        page.begin(
+            "collector_publish_keys_paused_oldest_seconds", .gauge, "How long the first of these has rested.")
+        page.sample([], counts.paused.first.map { Double(max(0, time - $0.since)) / 1e9 } ?? 0)
         page.begin("collector_spool_bytes", .gauge, "Bytes on disk that wait for the sink.")
         page.sample([], counts.spoolBytes)
         page.begin("collector_spool_oldest_seconds", .gauge, "Age of the oldest of these.")

@@ -9,6 +9,7 @@ struct PlanCommand: ParsableCommand {
             EXAMPLES
               exchange-collector plan --config config/production.yaml
               exchange-collector plan --config config/production.yaml --streams
+              exchange-collector plan --config config/production.yaml --topics
               exchange-collector plan --config config/production.yaml --json | jq '.budget'
 
             For each exchange: hosts, limits, when connections are renewed, topics, and a row for each connection with its
@@ -25,9 +26,16 @@ struct PlanCommand: ParsableCommand {
     @Flag(help: "Name the streams of each connection too.")
     var streams = false
 
+    @Flag(help: "Print only the topics that would be made, one a line.")
+    var topics = false
+
     func run() throws {
         let loaded = try source.load()
         for warning in loaded.warnings { printError(warning.description) }
+        if topics {
+            for topic in loaded.configuration.topics() { print(topic) }
+            return
+        }
         let plan = try started(sink: loaded.configuration.sink.type) { try loaded.configuration.plan() }
         if json {
             print(try PlanDocument(loaded.configuration, plan: plan, streams: streams).json())

@@ -1,5 +1,6 @@
 import Foundation
 import MarketData
+import Publishing
 import Testing
 import Wire
 
@@ -242,6 +243,14 @@ import Wire
               rotateSeconds: 60
               maxInFlightBytes: 1MiB
               connections: 2
+              createsPerMinute: 60
+              topics:
+                labels: { team: md, shard: 1 }
+                retention: 24h
+                storageRegions: [europe-west1, us-central1]
+                enforceInTransit: true
+                kmsKey: projects/P/locations/L/keyRings/R/cryptoKeys/K
+                schema: { name: projects/P/schemas/S, encoding: binary, firstRevision: a, lastRevision: b }
               endpoint: http://127.0.0.1:8085
             api: { listen: "[::]:0", token: "${GOOD_TOKEN}" }
             log: { level: debug, format: json }
@@ -299,6 +308,17 @@ import Wire
         #expect(configuration.sink.topic == "market.{type}.{exchange}")
         #expect(configuration.sink.orderingKey.isEmpty)
         #expect(!configuration.sink.createTopics)
+        #expect(configuration.sink.createsPerMinute == 60)
+        var topics = TopicSettings()
+        topics.labels = ["team": "md", "shard": "1"]
+        topics.retentionSeconds = 86_400
+        topics.storageRegions = ["europe-west1", "us-central1"]
+        topics.enforceInTransit = true
+        topics.kmsKey = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
+        topics.schema = TopicSettings.Schema(name: "projects/P/schemas/S", encoding: .binary)
+        topics.schema?.firstRevision = "a"
+        topics.schema?.lastRevision = "b"
+        #expect(configuration.sink.topics == topics)
         #expect(configuration.sink.rotateBytes == 1 << 20)
         #expect(configuration.sink.rotateSeconds == 60)
         #expect(configuration.sink.maxInFlightBytes == 1 << 20)

@@ -107,12 +107,36 @@ struct StatusDocument: Encodable {
         var publish: Quantiles
         var feed: Quantiles
     }
+    struct PausedKey: Encodable {
+        var topic: String
+        var orderingKey: String
+        var since: Int64
+        var reason: String
+        var batches: Int
+        var bytes: Int
+
+        init(_ key: CollectorSnapshot.PausedKey) {
+            topic = key.topic
+            orderingKey = key.orderingKey
+            since = key.since
+            reason = key.reason
+            batches = key.batches
+            bytes = key.bytes
+        }
+    }
     struct Publishing: Encodable {
         var sink: String
         var batches: Int
         var rawBytes: Int
         var compressedBytes: Int
         var requests: [String: Int]
+        var retries: Int
+        var connections: Int
+        var reconnects: Int
+        var topicsPending: Int
+        var keysPaused: Int
+        /// Those that have rested longest first; at most 100.
+        var paused: [PausedKey]
         var spoolBytes: Int
         var spoolOldestSeconds: Double
     }
@@ -171,7 +195,12 @@ struct StatusDocument: Encodable {
         publishing = Publishing(
             sink: snapshot.publishing.sink, batches: snapshot.publishing.batches,
             rawBytes: snapshot.publishing.rawBytes, compressedBytes: snapshot.publishing.compressedBytes,
-            requests: snapshot.publishing.requests, spoolBytes: snapshot.publishing.spoolBytes,
+            requests: snapshot.publishing.requests, retries: snapshot.publishing.retries,
+            connections: snapshot.publishing.connections, reconnects: snapshot.publishing.reconnects,
+            topicsPending: snapshot.publishing.topicsPending,
+            keysPaused: snapshot.publishing.keysPaused,
+            paused: snapshot.publishing.paused.map(PausedKey.init),
+            spoolBytes: snapshot.publishing.spoolBytes,
             spoolOldestSeconds: snapshot.publishing.spoolOldestSeconds)
     }
 }

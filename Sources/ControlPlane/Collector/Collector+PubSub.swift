@@ -1,6 +1,7 @@
 import Foundation
 import GoogleCloud
 import Publishing
+import Synchronization
 
 extension Collector {
     /// The Pub/Sub sink of the configuration. Topics that the streams' events will go to are asked for at once, so that
@@ -12,6 +13,8 @@ extension Collector {
         settings.createTopics = sink.createTopics
         settings.byteBudget = sink.maxInFlightBytes
         settings.connections = sink.connections
+        settings.createsPerMinute = sink.createsPerMinute
+        settings.topics = sink.topics
         if let endpoint = sink.endpoint {
             settings.endpoint = try PubSubEndpoint(endpoint, source: "sink.endpoint")
         }
@@ -19,12 +22,21 @@ extension Collector {
         let isEmulator = !settings.endpoint.isSecure
         let made = try PubSubSink(
             settings: settings, ledger: ledger, tokens: isEmulator ? nil : try makeTokenSource())
-        if sink.createTopics { made.ensureTopics(configuration.topics()) }
+        if sink.createTopics {
+            made.ensureTopics(configuration.topics())
+            topicWatch.begin(made.topicRequests)
+        }
         return made
     }
 }
 
 extension Collector {
+    /// Has the topics made of streams that were subscribed to since the last call.
+    func ensureTopics() {
+        guard let requests = topicWatch.takeChange() else { return }
+        requests.ensure(configuration.topics(of: live.fleet.plan.markets.map(\.streams)))
+    }
+
     /// Google's application default credentials. Where no token can be had at the start that is an error: better now
     /// than with the first batch.
     private static let tokenPatience = 15.0
@@ -44,4 +56,22 @@ private final class CredentialTokens: TokenSource {
     deinit { credentials.stop() }
     func token() -> String? { credentials.token() }
     func refuse(_ token: String) { credentials.refuse(token) }
+}
+
+/// Between changes of subscriptions and the sink that makes topics for them.
+final class TopicWatch: Sendable {
+    private let requests = Mutex<TopicRequests?>(nil)
+    private let isChanged = Atomic<Bool>(false)
+
+    /// The sink is there.
+    func begin(_ made: TopicRequests) { requests.withLock { $0 = made } }
+
+    /// Subscriptions have changed.
+    func noteChange() { isChanged.store(true, ordering: .releasing) }
+
+    /// Where to ask for topics, if subscriptions have changed since the last call.
+    func takeChange() -> TopicRequests? {
+        guard isChanged.exchange(false, ordering: .acquiring) else { return nil }
+        return requests.withLock { $0 }
+    }
 }

@@ -41,7 +41,10 @@ extension Collector {
     ) -> CollectorSnapshot.EventCounts? {
         var counts = CollectorSnapshot.EventCounts(exchange: exchange, kind: kind)
         // What is published is read first: an event on its way is then in flight, never more than received.
-        if let kind { counts.published = ledger.eventsPublished(market: market, kind: kind) }
+        if let kind {
+            counts.published = ledger.eventsPublished(market: market, kind: kind)
+            counts.deadLettered = ledger.eventsDeadLettered(market: market, kind: kind)
+        }
         for lane in lanes {
             let lane = lane.counters.counts(kind, market: market)
             counts.received += lane.received
@@ -106,6 +109,16 @@ extension Collector {
         counts.compressedBytes = ledger.total(.bytesPublished)
         for code in PublishCode.allCases where ledger.requests(code) > 0 {
             counts.requests[code.name] = ledger.requests(code)
+        }
+        counts.retries = ledger.total(.retries)
+        counts.connections = ledger.total(.connectionsOpen)
+        counts.reconnects = ledger.total(.reconnects)
+        counts.topicsPending = ledger.total(.topicsPending)
+        counts.keysPaused = ledger.total(.keysPaused)
+        counts.paused = ledger.paused.map {
+            CollectorSnapshot.PausedKey(
+                topic: $0.topic, orderingKey: $0.orderingKey, since: $0.since, reason: $0.reason,
+                batches: $0.batches, bytes: $0.bytes)
         }
         return counts
     }

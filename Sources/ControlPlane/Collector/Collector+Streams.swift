@@ -8,7 +8,9 @@ import Wire
 /// The streams of a running collector: how they fare, and how they come to be others.
 extension Collector: StreamControl {
     /// A fleet whose changes reach the lanes' threads.
-    static func fleet(plan: FleetPlan, lanes: [Lane], clock: StreamClock, logger: Logger) -> Fleet {
+    static func fleet(
+        plan: FleetPlan, lanes: [Lane], clock: StreamClock, topics: TopicWatch, logger: Logger
+    ) -> Fleet {
         Fleet(plan: plan, slotCapacity: lanes.map(\.wireMonitor.slotCapacity)) { step in
             let isTaken =
                 switch step {
@@ -23,6 +25,7 @@ extension Collector: StreamControl {
                         .change(
                             slot: change.slot, add: change.add, remove: change.remove, target: change.target))
                 }
+            topics.noteChange()
             if case .change(let change) = step { clock.note(change, now: ck_monotonic_nanos()) }
             if !isTaken {
                 logger.error("a lane's thread takes no commands: subscriptions are not as planned; restart")
@@ -47,6 +50,7 @@ extension Collector: StreamControl {
     public func look() {
         let now = ck_monotonic_nanos()
         live.fleet.settle(now: now)
+        ensureTopics()
         for (index, lane) in lanes.enumerated() {
             streamClock.look(lane: index, slots: lane.wireMonitor.slotCount, now: now) {
                 lane.wireMonitor.state(ofSlot: $0) == .live

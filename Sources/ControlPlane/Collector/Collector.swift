@@ -19,6 +19,7 @@ public final class Collector: Sendable {
     /// What is in force, and its changes.
     let live: LiveSubscriptions
     let streamClock: StreamClock
+    let topicWatch = TopicWatch()
     let lanes: [Lane]
     let batchMonitor = BatchMonitor()
     let ledger: PublishLedger
@@ -84,7 +85,8 @@ public final class Collector: Sendable {
         let clock = StreamClock(plan: plan)
         streamClock = clock
         live = LiveSubscriptions(
-            fleet: Collector.fleet(plan: plan, lanes: lanes, clock: clock, logger: logger),
+            fleet: Collector.fleet(
+                plan: plan, lanes: lanes, clock: clock, topics: topicWatch, logger: logger),
             adapters: adapters, clock: { ck_monotonic_nanos() })
         // A dead letter's frame grows by a third in base64, and two batches must fit.
         let largest = (configuration.exchanges.map(\.maxMessageBytes).max() ?? 0) * 3 / 2 + 65_536

@@ -1,5 +1,5 @@
-import ExchangeAdapter
 import Batching
+import ExchangeAdapter
 import Logging
 import MarketData
 import Publishing
@@ -222,8 +222,12 @@ public struct Configuration: Sendable {
         public var rotateSeconds = 300
         /// Bytes that Pub/Sub or NATS has not acknowledged at most.
         public var maxInFlightBytes = 32 << 20
-        /// HTTP/2 connections to Pub/Sub.
-        public var connections = 1
+        /// HTTP/2 connections to Pub/Sub at most; one where one is enough.
+        public var connections = 4
+        /// Topics made in a minute at most.
+        public var createsPerMinute = 3_000
+        /// What topics that are made are to have.
+        public var topics = TopicSettings()
         /// `http://host:port` or `https://…` instead of Google's own; the emulator's where PUBSUB_EMULATOR_HOST is set.
         public var endpoint: String?
         /// Stream of NATS JetStream that keeps the messages.

@@ -44,6 +44,9 @@ struct ConfigurationDecoder {
             for warning in PlanCheck.warnings(plan) {
                 reader.report(.warning, at: file.mark(of: "exchanges"), "exchanges", warning)
             }
+            for warning in configuration.topicWarnings() {
+                reader.report(.warning, at: file.mark(of: "sink"), "sink", warning)
+            }
         } catch {
             for problem in error.problems {
                 reader.report(
@@ -169,6 +172,10 @@ struct ConfigurationDecoder {
         sink.maxInFlightBytes = section.bytes(
             "maxInFlightBytes", default: sink.maxInFlightBytes, in: 64 << 10...4 << 30)
         sink.connections = section.integer("connections", default: sink.connections, in: 1...8)
+        // Pub/Sub allows 6,000 administrative calls a minute.
+        sink.createsPerMinute = section.integer(
+            "createsPerMinute", default: sink.createsPerMinute, in: 1...6_000)
+        if let topics = section.section("topics") { sink.topics = TopicDecoder(section: topics).decode() }
         if let project = section.scalar("project") {
             sink.project = project.text
             if !isProject(project.text) {

@@ -35,8 +35,10 @@ public enum ConfigurationKeys {
         ],
         "sink": nats + [
             "type", "project", "topic", "orderingKey", "createTopics", "path", "rotateBytes", "rotateSeconds",
-            "maxInFlightBytes", "connections", "endpoint",
+            "maxInFlightBytes", "connections", "endpoint", "createsPerMinute", "topics",
         ],
+        "sink.topics": ["labels", "retention", "storageRegions", "enforceInTransit", "kmsKey", "schema"],
+        "sink.topics.schema": ["name", "encoding", "firstRevision", "lastRevision"],
         "api": ["listen", "token"],
         "log": ["level", "format"],
     ]

@@ -135,6 +135,20 @@ public struct ConfigurationSummary {
             entry("project", sink.project)
             entry("at", sink.endpoint ?? "https://pubsub.googleapis.com")
             entry("topics", sink.topic + (sink.createTopics ? ", made when missing" : ""))
+            if sink.createTopics {
+                let labels = sink.topics.labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+                var parts = ["at most \(sink.createsPerMinute) a minute"]
+                if !labels.isEmpty { parts.append(labels.joined(separator: " ")) }
+                if let seconds = sink.topics.retentionSeconds {
+                    parts.append("kept for \(ConfigurationUnits.text(nanos: Int64(seconds) * 1_000_000_000))")
+                }
+                if !sink.topics.storageRegions.isEmpty {
+                    parts.append("stored in \(sink.topics.storageRegions.joined(separator: ", "))")
+                }
+                if let schema = sink.topics.schema { parts.append("checked by \(schema.name)") }
+                if !sink.topics.kmsKey.isEmpty { parts.append("encrypted with \(sink.topics.kmsKey)") }
+                entry("new topics", parts.joined(separator: ", "))
+            }
             entry("ordering", sink.orderingKey.isEmpty ? "none" : sink.orderingKey)
         case .nats:
             entry("at", sink.endpoint ?? "")

@@ -35,12 +35,17 @@ extension Configuration {
     /// The topics of all streams that name their symbol, in the order of subscription. All-market streams tell theirs
     /// only as they come.
     public func topics(ofExchange index: Int? = nil) -> [String] {
+        topics(of: exchanges.map(\.streams), exchange: index)
+    }
+
+    /// The same for these streams, by market.
+    func topics(of streams: [[StreamPlan]], exchange index: Int? = nil) -> [String] {
         // It was checked when the configuration was read.
         guard let template = try? TopicTemplate(sink.topic) else { return [] }
         var seen: Set<String> = []
         var topics: [String] = []
         for (position, exchange) in exchanges.enumerated() where index == nil || index == position {
-            for stream in exchange.streams {
+            for stream in streams[position] {
                 guard let symbol = stream.symbol else { continue }
                 let interval: String? =
                     switch stream.kind {
@@ -56,5 +61,30 @@ extension Configuration {
             }
         }
         return topics
+    }
+
+    /// What its topics would run into; empty unless the sink is Pub/Sub.
+    public func topicWarnings() -> [String] {
+        // https://cloud.google.com/pubsub/quotas#resource_limits
+        let limit = 10_000
+        let count = topics().count
+        guard sink.type == .pubsub else { return [] }
+        var warnings: [String] = []
+        if count > limit {
+            warnings.append(
+                "\(HumanText.count(count)) topics are more than the \(HumanText.count(limit)) that a project may have;"
+                    + " take {symbol} out of sink.topic and leave it in sink.orderingKey")
+        } else if count > limit * 8 / 10 {
+            warnings.append(
+                "\(HumanText.count(count)) topics come near the \(HumanText.count(limit)) that a project may have, others"
+                    + " of the project included; a sink.topic without {symbol} needs far fewer")
+        }
+        if sink.createTopics, count > sink.createsPerMinute {
+            let minutes = (count + sink.createsPerMinute - 1) / sink.createsPerMinute
+            warnings.append(
+                "to make \(HumanText.count(count)) topics takes \(minutes) minutes at sink.createsPerMinute:"
+                    + " \(sink.createsPerMinute); what comes for a topic before it is there is kept")
+        }
+        return warnings
     }
 }

@@ -84,7 +84,7 @@ public struct PlanDocument: Encodable {
             attemptWindowNanos: cost.attemptWindowNanos, requests: cost.requests,
             subscribedNanos: cost.liveNanos, connections: cost.sockets,
             connectionsAtRollover: cost.socketsAtRollover, connectionsAtWorst: cost.socketsAtWorst)
-        warnings = PlanCheck.warnings(plan)
+        warnings = PlanCheck.warnings(plan) + configuration.topicWarnings()
     }
 
     /// Indented JSON with sorted keys.
