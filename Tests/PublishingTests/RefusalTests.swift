@@ -28,6 +28,11 @@ import Testing
             #expect(scheduler.take(try nextBatch(&consumer, source.routes)) == .accepted)
         }
 
+        func offer(_ route: Route, padding: Int) throws -> SinkAnswer {
+            try source.write(route, padding: padding)
+            return scheduler.take(try nextBatch(&consumer, source.routes))
+        }
+
         /// Opens the first connection.
         func open(_ route: Route) throws {
             try put(route)
@@ -138,6 +143,25 @@ import Testing
             now += 1
         }
         #expect(bench.ledger.paused.isEmpty && bench.ledger.total(.keysPaused) == 0)
+    }
+
+    @Test func aLaneThatRestsMayHoldAPartOfTheBudgetOnly() throws {
+        let bench = try Bench { $0.byteBudget = 1 << 20 }
+        let bad = try bench.source.route("bad", key: "bad")
+        let good = try bench.source.route("good", key: "good")
+        try bench.open(good)
+        try bench.put(bad)
+        let request = try #require(bench.scheduler.nextRequest(now: 0))
+        bench.scheduler.finish(request, RequestOutcome(.permissionDenied), now: 0)
+        var answer = SinkAnswer.accepted
+        var taken = 0
+        while answer == .accepted, taken < 1000 {
+            answer = try bench.offer(bad, padding: 5000)
+            taken += 1
+        }
+        #expect(answer == .laneFull && taken > 10)
+        #expect(bench.ledger.total(.bytesHeld) <= (1 << 20) / 2)
+        try bench.put(good)
     }
 
     @Test func aSecondConnectionIsOpenedOnlyWhileTheFirstIsCrowded() throws {

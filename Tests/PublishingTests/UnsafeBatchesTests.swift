@@ -1,6 +1,7 @@
 import Batching
 import MarketData
 import Rings
+import SyntheticBatches
 import Testing
 
 @testable import Publishing

@@ -145,6 +145,9 @@ final class PublishScheduler {
         guard pool.inUse == 0 || pool.inUse + BufferPool.size(bound) <= settings.byteBudget else {
             return .full
         }
+        if lane.trouble != nil, lane.bytes + bound > settings.byteBudget / PublishScheduler.laneShare {
+            return .laneFull
+        }
 
         let receipt = BatchReceipt(batch)
         ledger.take(receipt)
