@@ -29,6 +29,8 @@ class Seeded(server.Script):
         self.struck = f"binance:S{self.random.randrange(6)}"
         self.left = self.random.randint(40, 200)
         self.good_token = 1
+        # These take seconds, and a door that is shut is shut for all scripts.
+        self.costly = 5
         self.poisoned = set()
 
     def token(self, value):
@@ -56,6 +58,10 @@ class Seeded(server.Script):
     def strike(self, kind, topic):
         code = {"unavailable": "UNAVAILABLE", "internal": "INTERNAL", "aborted": "ABORTED", "unknown": "UNKNOWN"}.get(kind)
         roll = self.random.random
+        if kind in ("stall", "stall-stored", "door"):
+            self.costly -= 1
+            if self.costly < 0:
+                kind = "cut"
         match kind:
             case _ if code:
                 return Fate(store=roll() < 0.3, status=code_pb2.Code.Value(code), message=f"try again: {code} 50 %")

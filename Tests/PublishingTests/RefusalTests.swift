@@ -104,6 +104,26 @@ import Testing
         #expect(bench.ledger.total(.bytesPublished) == bytes && bench.ledger.total(.batchesPublished) == 2)
     }
 
+    @Test func aBatchHasEndedOnlyWithItsDeadLetters() throws {
+        let bench = try Bench()
+        let route = try bench.source.route("ttt", kind: .ticker)
+        try bench.put(route, events: 2, eventMode: true)
+        let whole = try #require(bench.scheduler.nextRequest(now: 0))
+        bench.scheduler.finish(whole, RequestOutcome(.invalidArgument), now: 0)
+        let first = try #require(bench.scheduler.nextRequest(now: 0))
+        bench.scheduler.finish(first, RequestOutcome(.invalidArgument), now: 0)
+        let one = try #require(bench.scheduler.nextRequest(now: 0))
+        let two = try #require(bench.scheduler.nextRequest(now: 0))
+        let isLetter = try #require(PublishedRequest.read(one.body)).topic.contains("deadletter")
+        let (letter, rest) = isLetter ? (one, two) : (two, one)
+        bench.scheduler.finish(rest, RequestOutcome(.ok), now: 0)
+        #expect(bench.ledger.batchesInFlight == 1 && bench.ledger.eventsInFlight == 1)
+        #expect(bench.ledger.oldestUnsafe != nil)
+        bench.scheduler.finish(letter, RequestOutcome(.ok), now: 0)
+        #expect(bench.ledger.batchesInFlight == 0 && bench.ledger.eventsInFlight == 0)
+        #expect(bench.ledger.oldestUnsafe == nil)
+    }
+
     @Test func whatTheDeadLettersRefuseIsKeptAndSaid() throws {
         let bench = try Bench()
         try bench.put(try bench.source.route("ttt"))

@@ -82,12 +82,41 @@ extension PublishScheduler {
         letter.messages = 1
         letter.wasSent = true
         letter.entries = parcel.entries
+        for entry in parcel.entries { letters.add(entry.receipt) }
         target.parcels.append(letter)
         if target.state == .idle { enqueue(target) }
         ledger.report(
             information:
                 "pubsub sink: \(lane.topic.name) refused a message (\(reason)); it went to the dead letters in"
                 + " \(target.topic.name)")
+    }
+}
+
+/// Dead letters that are not safe yet, by batch: a batch has ended only when its own messages and these are.
+struct LetterBook {
+    private struct Batch: Hashable {
+        var route: UInt32
+        var number: UInt64
+
+        init(_ receipt: BatchReceipt) { (route, number) = (receipt.route, receipt.number) }
+    }
+
+    private var open: [Batch: Int] = [:]
+    /// Batches of which all is safe but letters.
+    private var ended: Set<Batch> = []
+
+    var isEmpty: Bool { open.isEmpty }
+
+    mutating func add(_ receipt: BatchReceipt) { open[Batch(receipt), default: 0] += 1 }
+
+    /// Part of a batch is safe: sets whether the batch has ended with it.
+    mutating func settle(_ receipt: inout BatchReceipt, isLetter: Bool) {
+        let batch = Batch(receipt)
+        guard let count = open[batch] else { return }
+        let left = isLetter ? count - 1 : count
+        open[batch] = left > 0 ? left : nil
+        if receipt.endsBatch { ended.insert(batch) }
+        receipt.endsBatch = left == 0 && ended.remove(batch) != nil
     }
 }
 

@@ -123,7 +123,9 @@ extension PublishScheduler {
         let parcel = lane.parcels.removeFirst()
         let time = ck_realtime_nanos()
         for entry in parcel.entries {
-            ledger.acknowledge(entry.receipt, now: time, asDeadLetter: lane.isDeadLetter)
+            var receipt = entry.receipt
+            if !letters.isEmpty { letters.settle(&receipt, isLetter: lane.isDeadLetter) }
+            ledger.acknowledge(receipt, now: time, asDeadLetter: lane.isDeadLetter)
         }
         recycle(parcel, of: lane)
         resume(lane, now: now)

@@ -65,6 +65,8 @@ final class PublishScheduler {
     private var crowdedSince: Int64?
     /// Lanes and topics that have reported a problem which is not over.
     var problems = 0
+    /// Refused messages on their way to the dead letters.
+    var letters = LetterBook()
     /// Lanes in trouble, for the ledger.
     var troubled: [ObjectIdentifier: Lane] = [:]
     private var troublesToldAt: Int64 = 0

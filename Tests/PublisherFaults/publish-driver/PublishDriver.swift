@@ -48,6 +48,7 @@ struct ServiceOptions: ParsableArguments {
         settings.slowRetry = Int64(slowRetry) * 1_000_000
         settings.maximumBackoff = Int64(backoff) * 1_000_000
         settings.createTopics = createTopics
+        settings.createsPerMinute = 6_000
         let faults: [String: CurlRemedies] = [
             "A": .laterRequestsPlain, "B": .largeBuffer, "C": .wholeAnswers, "D": .countedEnds,
             "E": .sleepWhenIdle,
