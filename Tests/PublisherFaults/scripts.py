@@ -27,7 +27,7 @@ class Seeded(server.Script):
         self.kinds = self.random.sample(KINDS, self.random.randint(1, 5))
         self.likelihood = self.random.choice([0.03, 0.1, 0.3])
         self.struck = f"binance:S{self.random.randrange(6)}"
-        self.left = self.random.randint(40, 200)
+        self.left = self.random.randint(40, 150)
         self.good_token = 1
         # These take seconds, and a door that is shut is shut for all scripts.
         self.costly = 5
@@ -50,7 +50,7 @@ class Seeded(server.Script):
             self.poisoned.update(poisoned)
             return Fate(store=False, status=server.INVALID_ARGUMENT, message=f"schema: unzulässig ({len(ids)} messages)")
         self.left -= 1
-        chance = self.likelihood * (5 if key == self.struck else 1)
+        chance = min(0.6, self.likelihood * (5 if key == self.struck else 1))
         if self.left < 0 or self.random.random() >= chance:
             return Fate(delay=self.random.choice([0, 0, 0.002]))
         return self.strike(self.random.choice(self.kinds), topic)
