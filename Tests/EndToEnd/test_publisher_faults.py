@@ -62,6 +62,20 @@ def test_a_later_requests_on_a_cleartext_connection(driver):
     assert report["retries"] > 0 and report["connections"] > 1, report
 
 
+def test_b_trailers_of_large_answers(driver, identity):
+    """Fault B: an answer that is larger than the receive buffer loses its trailers when several streams are open."""
+    def run(*without):
+        with Server(*identity, default=Script(), answers_every=0.1) as service:
+            return deliver(
+                driver, service, "--batches", 120, "--topics", 8, "--connections", 1, "--events", 1000, "--event-mode", "--event-bytes", 70,
+                *without)
+
+    report = run()
+    assert report["inFlight"] == 0 and report["withoutStatus"] == 0, report
+    report = run("--without", "B")
+    assert report["inFlight"] == 0 and report["withoutStatus"] > 0, report
+
+
 class GoingAway(Script):
     """A GOAWAY with every 20th request, with an orderly end."""
 
