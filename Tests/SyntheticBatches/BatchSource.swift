@@ -17,6 +17,7 @@ public final class BatchSource {
     /// Batches written.
     public private(set) var number: UInt64 = 0
     private var sequences: [Int: UInt64] = [:]
+    private var lastClosedTime: Int64 = 0
 
     /// What was written, for comparing.
     public struct Written {
@@ -87,6 +88,7 @@ public final class BatchSource {
         guard put(batch) else { return false }
         var written = batch
         written.header.number = number
+        written.header.closedTime = lastClosedTime
         log.append(written)
         sequences[route.index] = written.header.lastSequence
         return true
@@ -138,6 +140,7 @@ public final class BatchSource {
         var header = batch.header
         header.number = number + 1
         header.closedTime = ck_realtime_nanos()
+        lastClosedTime = header.closedTime
         room.storeBytes(of: header, as: BatchHeader.self)
         batch.data.withUnsafeBytes { bytes in
             if let base = bytes.baseAddress {
