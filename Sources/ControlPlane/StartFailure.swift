@@ -11,7 +11,7 @@ public enum StartFailure: Int32, Sendable {
     case software = 70
     /// The system gives no memory, thread or descriptor.
     case system = 71
-    /// The file sink's directory cannot be made or written.
+    /// The directory of the file sink or of the spool cannot be made, written or locked.
     case cantCreate = 73
     /// The configuration names something that is not as it should be: a certificate file, credentials.
     case configuration = 78
@@ -22,6 +22,7 @@ public enum StartFailure: Int32, Sendable {
         case is ConfigurationErrors, is TLSContext.Failure, is CredentialsError, is PlanError:
             self = .configuration
         case is PublishError: self = sink == .file ? .cantCreate : .unavailable
+        case is SpoolError: self = .cantCreate
         case is RingError, is SignalError, is OpenFilesError: self = .system
         case is ManagementAPI.StartError, is CollectorError: self = .unavailable
         default: self = .software

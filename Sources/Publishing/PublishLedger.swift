@@ -77,6 +77,10 @@ public final class PublishLedger: Sendable {
         case bytesHeld
         /// Notes that nobody fetched in time.
         case notesDropped
+        /// Batches that the spool dropped at a limit.
+        case batchesDropped
+        /// Their bytes.
+        case bytesDropped
     }
 
     /// Markets that it has counters for.
@@ -86,6 +90,8 @@ public final class PublishLedger: Sendable {
     private let taken: CounterBlock
     private let published: CounterBlock
     private let deadLettered: CounterBlock
+    private let recovered: CounterBlock
+    private let dropped: CounterBlock
     private let latencies: [LatencyHistogram]
     private let state = Mutex(State())
     private let ended = Atomic<Bool>(false)
@@ -94,6 +100,7 @@ public final class PublishLedger: Sendable {
     private let oldestWaiting = Atomic<Int64>(0)
     /// For the publisher thread alone.
     nonisolated(unsafe) private var unsafeBatches = UnsafeBatches()
+    nonisolated(unsafe) private var spooled: [BatchReceipt] = []
 
     /// Notes that are kept for the control plane at most.
     static let noteLimit = 64
@@ -114,6 +121,8 @@ public final class PublishLedger: Sendable {
         taken = CounterBlock(count: self.markets * EventKind.count)
         published = CounterBlock(count: self.markets * EventKind.count)
         deadLettered = CounterBlock(count: self.markets * EventKind.count)
+        recovered = CounterBlock(count: self.markets * EventKind.count)
+        dropped = CounterBlock(count: self.markets * EventKind.count * SpoolDrop.allCases.count)
         latencies = (0..<EventKind.count).map { _ in LatencyHistogram() }
     }
 
@@ -129,10 +138,21 @@ public final class PublishLedger: Sendable {
     /// Events acknowledged by the sink.
     public func eventsPublished(market: Int, kind: EventKind) -> Int { published.value(cell(market, kind)) }
 
-    /// Events that the sink holds and has not acknowledged yet.
+    /// Events that the spool dropped at that limit.
+    public func eventsDropped(market: Int, kind: EventKind, policy: SpoolDrop) -> Int {
+        let index = SpoolDrop.allCases.firstIndex(of: policy) ?? 0
+        return dropped.value(cell(market, kind) * SpoolDrop.allCases.count + index)
+    }
+
+    /// Events that an earlier run left in the spool.
+    public func eventsRecovered(market: Int, kind: EventKind) -> Int { recovered.value(cell(market, kind)) }
+
+    /// Events that the sink or the spool holds and that are not acknowledged yet.
     public func eventsInFlight(market: Int, kind: EventKind) -> Int {
         // The smaller number first, else an event could be seen published before it was seen taken.
-        let done = published.value(cell(market, kind)) + deadLettered.value(cell(market, kind))
+        let done =
+            published.value(cell(market, kind)) + deadLettered.value(cell(market, kind))
+            + SpoolDrop.allCases.reduce(0) { $0 + eventsDropped(market: market, kind: kind, policy: $1) }
         return max(0, taken.value(cell(market, kind)) - done)
     }
 
@@ -147,21 +167,22 @@ public final class PublishLedger: Sendable {
     /// All events acknowledged.
     public var eventsPublished: Int { (0..<published.count).reduce(0) { $0 + published.value($1) } }
 
-    /// All events that the sink holds.
+    /// All events that the sink or the spool holds.
     public var eventsInFlight: Int {
-        let done = eventsPublished + eventsDeadLettered
+        let done =
+            eventsPublished + eventsDeadLettered + (0..<dropped.count).reduce(0) { $0 + dropped.value($1) }
         return max(0, (0..<taken.count).reduce(0) { $0 + taken.value($1) } - done)
     }
 
-    /// Batches that the sink holds.
+    /// Batches that the sink or the spool holds.
     public var batchesInFlight: Int {
-        let published = total(.batchesPublished)
+        let published = total(.batchesPublished) + total(.batchesDropped)
         return max(0, total(.batchesTaken) - published)
     }
 
     /// Bytes of those batches, as they came.
     public var bytesInFlight: Int {
-        let published = total(.bytesPublished)
+        let published = total(.bytesPublished) + total(.bytesDropped)
         return max(0, total(.bytesTaken) - published)
     }
 
@@ -219,14 +240,57 @@ public final class PublishLedger: Sendable {
 
     func count(_ code: PublishCode) { codes.add(1, to: Int(code.rawValue)) }
 
-    /// The sink has taken a batch over.
+    /// The sink has taken a batch over. One from the spool was counted when it came there.
     func take(_ receipt: BatchReceipt) {
+        guard !receipt.place.isSomewhere else { return }
+        countTaken(receipt)
+        unsafeBatches.append(number: receipt.number, closedTime: receipt.closedTime)
+        setOldestHeld()
+    }
+
+    /// The spool has taken a batch over from the ring.
+    func spool(_ receipt: BatchReceipt) { countTaken(receipt) }
+
+    private func countTaken(_ receipt: BatchReceipt) {
         taken.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
         totals.add(Int(receipt.bytes), to: Total.bytesTaken.rawValue)
         totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesTaken.rawValue)
-        guard !receipt.place.isSomewhere else { return }
-        unsafeBatches.append(number: receipt.number, closedTime: receipt.closedTime)
+    }
+
+    /// The spool has a batch, or a part of one, of an earlier run.
+    func recover(market: Int, kind: EventKind, events: Int, bytes: Int) {
+        taken.add(events, to: cell(market, kind))
+        recovered.add(events, to: cell(market, kind))
+        totals.add(bytes, to: Total.bytesTaken.rawValue)
+        totals.add(1, to: Total.batchesTaken.rawValue)
+    }
+
+    /// The spool has a copy of a batch, or of a part of one, that the sink holds.
+    func secure(_ receipt: BatchReceipt) {
+        guard receipt.endsBatch else { return }
+        unsafeBatches.remove(number: receipt.number)
         setOldestHeld()
+    }
+
+    /// A batch was dropped from the spool.
+    func drop(_ receipt: BatchReceipt, policy: SpoolDrop) {
+        let policies = SpoolDrop.allCases.count
+        let index = SpoolDrop.allCases.firstIndex(of: policy) ?? 0
+        dropped.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind) * policies + index)
+        totals.add(Int(receipt.bytes), to: Total.bytesDropped.rawValue)
+        totals.add(1, to: Total.batchesDropped.rawValue)
+    }
+
+    /// When the oldest batch was closed that the sink holds and nothing else has, ns since the epoch.
+    var oldestHeldTime: Int64? { unsafeBatches.oldest }
+
+    /// Calls `each` for what was acknowledged of the spool's batches since the last call; returns how many there were.
+    func fetchSpooled(_ each: (BatchReceipt) -> Void) -> Int {
+        let count = spooled.count
+        guard count > 0 else { return 0 }
+        for receipt in spooled { each(receipt) }
+        spooled.removeAll(keepingCapacity: true)
+        return count
     }
 
     private func setOldestHeld() {
@@ -250,7 +314,11 @@ public final class PublishLedger: Sendable {
         totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesPublished.rawValue)
         let cells = asDeadLetter ? deadLettered : published
         cells.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
-        guard receipt.endsBatch, !receipt.place.isSomewhere else { return }
+        guard !receipt.place.isSomewhere else {
+            spooled.append(receipt)
+            return
+        }
+        guard receipt.endsBatch else { return }
         unsafeBatches.remove(number: receipt.number)
         setOldestHeld()
     }
@@ -305,9 +373,12 @@ public final class PublishLedger: Sendable {
     }
 
     /// Something worth a log line that hinders nothing.
-    func report(information text: String) {
+    func report(information text: String) { note(text, isProblem: false) }
+
+    /// A log line.
+    func note(_ text: String, isProblem: Bool) {
         let dropped = state.withLock { state in
-            append(PublishNote(time: ck_realtime_nanos(), isProblem: false, text: text), to: &state)
+            append(PublishNote(time: ck_realtime_nanos(), isProblem: isProblem, text: text), to: &state)
         }
         if dropped { add(to: .notesDropped) }
     }

@@ -39,9 +39,36 @@ public protocol Sink: AnyObject, SendableMetatype {
     func parkLimit(now: Int64) -> Int64
     /// Waits for the waker or for the sink's own descriptors.
     func park(nanos: Int64, waker: Waker)
+    /// Shows what of the selection it holds and the spool has not, lane by lane in order, and notes the place that `store`
+    /// gives to each; nil ends it. It goes on holding all of it. Returns whether the spool has the whole selection now.
+    func secure(_ selection: HeldSelection, _ store: (HeldBatch) -> SpoolPlace?) -> Bool
     /// Says once that no batch follows: what can be put away at once is put away, descriptors are closed. What is not
     /// acknowledged by then stays in the ledger as in flight.
     func close()
+}
+
+extension Sink {
+    /// For sinks that keep nothing worth it, or cannot show it.
+    public func secure(_ selection: HeldSelection, _ store: (HeldBatch) -> SpoolPlace?) -> Bool { true }
+}
+
+/// Which batches are to be put into the spool.
+public enum HeldSelection: Sendable {
+    /// All of a topic and ordering key.
+    case lane(topic: String, orderingKey: String)
+    /// All of those topics and keys whose oldest was closed before that time, ns since the epoch.
+    case closedBefore(Int64)
+}
+
+/// A batch, or a part of one, that a sink holds.
+public struct HeldBatch {
+    /// Where it goes: not always where its route does, as dead letters have their own topic.
+    var topic: String
+    /// See ``topic``.
+    var orderingKey: String
+    var receipt: BatchReceipt
+    /// As the sink has encoded it; valid during the call.
+    var messages: UnsafeRawBufferPointer
 }
 
 /// What the ledger must know about a batch, or about a part of one, when it is acknowledged.
@@ -60,6 +87,8 @@ struct BatchReceipt {
     var number: UInt64
     /// Where the spool has the batch.
     var place: SpoolPlace
+    /// It was put there while the sink held it: the place is this receipt's alone.
+    var isSecured = false
 
     init(_ batch: BatchView) {
         market = UInt32(truncatingIfNeeded: batch.route.market)

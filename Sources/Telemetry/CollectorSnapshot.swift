@@ -24,6 +24,8 @@ public struct CollectorSnapshot: Sendable {
     public var latencies: [LatencyCounts] = []
     /// What was handed to the sink and acknowledged.
     public var publishing = PublishingCounts()
+    /// What waits on disk; nil where there is no spool.
+    public var spool: SpoolCounts?
     /// The budget of connection attempts; nil where none is kept.
     public var attempts: AttemptCounts?
     /// The last error that an operator should know of, one line; nil while there was none.
@@ -40,8 +42,10 @@ public struct CollectorSnapshot: Sendable {
         public var exchange: String
         /// The type; nil: frames that could not even be told apart.
         public var kind: EventKind?
-        /// Events read, duplicates and dead letters included.
+        /// Events read, duplicates, dead letters and ``recovered`` included.
         public var received = 0
+        /// Events that an earlier run left in the spool.
+        public var recovered = 0
         /// Events that the sink acknowledged.
         public var published = 0
         /// Events dropped because they had come before.
@@ -226,10 +230,6 @@ public struct CollectorSnapshot: Sendable {
         public var keysPaused = 0
         /// The first of these, those that have rested longest first.
         public var paused: [PausedKey] = []
-        /// Bytes on disk that wait for the sink, now.
-        public var spoolBytes = 0
-        /// Age of the oldest of these, s, now.
-        public var spoolOldestSeconds = 0.0
 
         /// All 0.
         public init() {}

@@ -23,6 +23,7 @@ public enum PrometheusText {
         addMarkets(snapshot, to: &page)
         addSlots(snapshot, to: &page)
         addPublishing(snapshot.publishing, time: snapshot.time, to: &page)
+        addSpool(snapshot.spool, to: &page)
         addQueuesAndThreads(snapshot, to: &page)
         addLatencies(snapshot, to: &page)
         page.begin("collector_info", .gauge, "The collector's version and name; always 1.")
@@ -44,8 +45,12 @@ public enum PrometheusText {
             }
         }
         family(
-            "collector_events_received_total", .counter, "Events read, duplicates and dead letters included.",
+            "collector_events_received_total", .counter,
+            "Events read, duplicates, dead letters and recovered ones included.",
             \.received)
+        family(
+            "collector_events_recovered_total", .counter,
+            "Events among these that an earlier run left in the spool.", \.recovered)
         family(
             "collector_events_published_total", .counter, "Events that the sink acknowledged.", \.published)
         family(
@@ -130,10 +135,6 @@ public enum PrometheusText {
         page.begin(
             "collector_publish_keys_paused_oldest_seconds", .gauge, "How long the first of these has rested.")
         page.sample([], counts.paused.first.map { Double(max(0, time - $0.since)) / 1e9 } ?? 0)
-        page.begin("collector_spool_bytes", .gauge, "Bytes on disk that wait for the sink.")
-        page.sample([], counts.spoolBytes)
-        page.begin("collector_spool_oldest_seconds", .gauge, "Age of the oldest of these.")
-        page.sample([], counts.spoolOldestSeconds)
     }
 
     private static func addQueuesAndThreads(_ snapshot: CollectorSnapshot, to page: inout MetricsPage) {

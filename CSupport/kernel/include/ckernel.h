@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "ckernel_files.h"
+#include "ckernel_spool.h"
 
 /// Maps `size` bytes (a multiple of the page size) twice, back to back, so that offset size + n is offset n.
 /// Stores the base in `*base`.

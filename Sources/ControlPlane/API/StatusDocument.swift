@@ -137,8 +137,40 @@ struct StatusDocument: Encodable {
         var keysPaused: Int
         /// Those that have rested longest first; at most 100.
         var paused: [PausedKey]
-        var spoolBytes: Int
-        var spoolOldestSeconds: Double
+    }
+
+    struct Spool: Encodable {
+        var bytes: Int
+        var segments: Int
+        var batches: Int
+        var oldestSeconds: Double
+        var stored: Int
+        var handed: Int
+        var acknowledged: Int
+        var recovered: Int
+        var dropped: Int
+        var failures: Int
+        var stalls: Int
+        var damagedBytes: Int
+        var holdsAllInFlight: Bool
+        var problem: String?
+
+        init(_ counts: CollectorSnapshot.SpoolCounts) {
+            bytes = counts.bytes
+            segments = counts.segments
+            batches = counts.batches
+            oldestSeconds = counts.oldestSeconds
+            stored = counts.stored
+            handed = counts.handed
+            acknowledged = counts.acknowledged
+            recovered = counts.recovered
+            dropped = counts.dropped
+            failures = counts.failures
+            stalls = counts.stalls
+            damagedBytes = counts.damagedBytes
+            holdsAllInFlight = counts.holdsAllInFlight
+            problem = counts.problem
+        }
     }
 
     var name: String
@@ -155,6 +187,7 @@ struct StatusDocument: Encodable {
     var threads: [Thread]
     var latencies: [Latency]
     var publishing: Publishing
+    var spool: Spool?
 
     init(_ snapshot: CollectorSnapshot) {
         name = snapshot.name
@@ -192,6 +225,7 @@ struct StatusDocument: Encodable {
                 exchange: $0.exchange, type: $0.kind.name, internal: Quantiles($0.internal),
                 publish: Quantiles($0.publish), feed: Quantiles($0.feed))
         }
+        spool = snapshot.spool.map(Spool.init)
         publishing = Publishing(
             sink: snapshot.publishing.sink, batches: snapshot.publishing.batches,
             rawBytes: snapshot.publishing.rawBytes, compressedBytes: snapshot.publishing.compressedBytes,
@@ -199,8 +233,6 @@ struct StatusDocument: Encodable {
             connections: snapshot.publishing.connections, reconnects: snapshot.publishing.reconnects,
             topicsPending: snapshot.publishing.topicsPending,
             keysPaused: snapshot.publishing.keysPaused,
-            paused: snapshot.publishing.paused.map(PausedKey.init),
-            spoolBytes: snapshot.publishing.spoolBytes,
-            spoolOldestSeconds: snapshot.publishing.spoolOldestSeconds)
+            paused: snapshot.publishing.paused.map(PausedKey.init))
     }
 }

@@ -22,6 +22,11 @@ extension Collector {
             }
             snapshot.markets.append(marketCounts(market: market, exchange: exchange, plan: plan))
         }
+        // Of markets that are no longer configured there may be batches in the spool.
+        snapshot.events += EventKind.allCases.compactMap {
+            eventCounts(
+                market: configuration.exchanges.count, exchange: Collector.otherExchange, kind: $0)
+        }
         snapshot.queues = lanes.flatMap { [depth($0.frameRing), depth($0.eventRing)] } + [depth(batchRing)]
         snapshot.threads = threads.controls.map { control in
             CollectorSnapshot.ThreadCounts(
@@ -31,8 +36,10 @@ extension Collector {
         }
         snapshot.latencies = EventKind.allCases.compactMap { latencies($0) }
         snapshot.publishing = publishingCounts()
-        snapshot.lastError = ledger.problem?.text
-        snapshot.undelivered = ledger.isHealthy ? nil : ledger.problem?.text
+        snapshot.spool = spoolCounts()
+        let spoolProblem = spooling.monitor?.hindrance(now: snapshot.time)
+        snapshot.lastError = spoolProblem ?? ledger.problem?.text
+        snapshot.undelivered = ledger.isHealthy ? spoolProblem : ledger.problem?.text
         return snapshot
     }
 
@@ -44,8 +51,15 @@ extension Collector {
         if let kind {
             counts.published = ledger.eventsPublished(market: market, kind: kind)
             counts.deadLettered = ledger.eventsDeadLettered(market: market, kind: kind)
+            for policy in SpoolDrop.allCases {
+                let dropped = ledger.eventsDropped(market: market, kind: kind, policy: policy)
+                if dropped > 0 { counts.dropped[policy.rawValue] = dropped }
+            }
+            // Dead letters are frames, and counted where they were received.
+            if kind != .deadLetter { counts.recovered = ledger.eventsRecovered(market: market, kind: kind) }
+            counts.received = counts.recovered
         }
-        for lane in lanes {
+        for lane in lanes where market < configuration.exchanges.count {
             let lane = lane.counters.counts(kind, market: market)
             counts.received += lane.received
             counts.duplicates += lane.duplicates
@@ -57,7 +71,8 @@ extension Collector {
             ] where ids > 0 { counts.gapIDs[state.name, default: 0] += ids }
         }
         guard counts.received > 0 else { return nil }
-        counts.inFlight = counts.received - counts.published - counts.duplicates - counts.deadLettered
+        counts.inFlight =
+            counts.received - counts.published - counts.duplicates - counts.deadLettered - counts.droppedTotal
         return counts
     }
 

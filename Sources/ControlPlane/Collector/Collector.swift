@@ -41,6 +41,7 @@ public final class Collector: Sendable {
     private let adapters: [any ExchangeAdapter]
     /// What fills holes over REST.
     let repairs = Mutex<[RepairService]>([])
+    let spooling = Spooling()
 
     /// Makes everything that can fail, so that ``start()`` finds it ready; nothing runs or connects yet.
     ///
@@ -66,7 +67,8 @@ public final class Collector: Sendable {
         budgets = Collector.budgets(configuration)
         resolverControl = try StageControl(name: "resolve")
         resolver = ResolverStage.Mailbox(waker: resolverControl.waker)
-        ledger = PublishLedger(markets: configuration.exchanges.count)
+        // One market more, for what the spool holds of markets that are no longer configured.
+        ledger = PublishLedger(markets: configuration.exchanges.count + 1)
         var run: UInt64 = 0
         _ = ck_random(&run, 8)
         runID = run
@@ -135,13 +137,16 @@ public final class Collector: Sendable {
             settings.segmentBytes = configuration.sink.rotateBytes
             settings.segmentAge = Int64(configuration.sink.rotateSeconds) * 1_000_000_000
             try start(FileSink(settings: settings, ledger: ledger))
-        case .pubsub: try start(makePubSubSink())
+        case .pubsub:
+            let spool = try makeSpool()
+            spooling.begin(spool?.monitor)
+            try start(makePubSubSink(), spool: spool)
         case .nats: try start(makeNATSSink())
         }
     }
 
-    private func start<S: Sink>(_ made: S) throws {
-        let sink = SinkHandover(made)
+    private func start<S: Sink>(_ made: S, spool: Spool? = nil) throws {
+        let sink = SinkHandover(made, spool)
         let idle = configuration.collector.idle
         let (resolver, resolverControl) = (resolver, resolverControl)
         running.add(
@@ -222,15 +227,17 @@ public final class Collector: Sendable {
     private func makePublisher<S: Sink>(_ sink: SinkHandover<S>, _ waker: Waker) -> PublisherStage<S> {
         guard let consumer = batchConsumer.take() else { preconditionFailure("the publisher was made twice") }
         return PublisherStage(
-            input: consumer, routes: routes, sink: sink.sink, monitor: batchMonitor, waker: waker)
+            input: consumer, routes: routes, sink: sink.sink, spool: sink.spool, monitor: batchMonitor,
+            waker: waker)
     }
 
     // MARK: Ending
 
     /// Ends in the order of a message's way, so that everything received is published: connections are closed, rings
-    /// run dry, open batches close, the sink acknowledges. Gives up waiting after `graceNanos`.
+    /// run dry, open batches close, the sink acknowledges. Gives up waiting after `graceNanos`, and where there is a spool,
+    /// sooner when the sink gets nowhere: what is not acknowledged waits there for the next start.
     ///
-    /// - Returns: whether everything was delivered.
+    /// - Returns: whether everything was delivered or is in the spool.
     public func drain(graceNanos: Int64) async -> Bool {
         let deadline = ck_monotonic_nanos() + graceNanos
         live.fleet.close()
@@ -244,14 +251,16 @@ public final class Collector: Sendable {
             }
         }
         batchMonitor.requestFlush()
+        let patience = DrainPatience()
         await wait(until: deadline) { [self] in
-            batchMonitor.openBatchCount == 0 && batchRing.bytesUsed == 0 && ledger.batchesInFlight == 0
+            batchMonitor.openBatchCount == 0 && batchRing.bytesUsed == 0
+                && (ledger.batchesInFlight == 0 || spooling.isEnabled && patience.isOver(ledger))
         }
-        let isDelivered =
-            ledger.batchesInFlight == 0 && batchRing.bytesUsed == 0 && batchMonitor.openBatchCount == 0
+        // What is in flight then goes to the spool.
         running.stopAll()
         repairs.withLock { for service in $0 { service.stop() } }
-        return isDelivered
+        return (ledger.batchesInFlight == 0 || spooling.isEnabled && ledger.oldestUnsafe == nil)
+            && batchRing.bytesUsed == 0 && batchMonitor.openBatchCount == 0
     }
 
     private func wait(until deadline: Int64, _ condition: @Sendable () -> Bool) async {
@@ -262,8 +271,12 @@ public final class Collector: Sendable {
     }
 }
 
-/// Carries a sink to the publisher thread, which alone uses it from then on.
+/// Carries a sink and its spool to the publisher thread, which alone uses them from then on.
 private final class SinkHandover<S: Sink>: @unchecked Sendable {
     let sink: S
-    init(_ sink: S) { self.sink = sink }
+    let spool: Spool?
+    init(_ sink: S, _ spool: Spool?) {
+        self.sink = sink
+        self.spool = spool
+    }
 }

@@ -17,6 +17,8 @@ public struct Configuration: Sendable {
     public var batching = Batching()
     /// Where batches go.
     public var sink = Sink(type: .null)
+    /// Where batches wait that the sink cannot have now.
+    public var spool = Spool()
     /// The management API.
     public var api = API()
     /// Log lines.
@@ -250,6 +252,30 @@ public struct Configuration: Sendable {
         case stdout
         /// Nowhere, for measuring.
         case null
+    }
+
+    /// `spool:`; for Pub/Sub only.
+    public struct Spool: Sendable {
+        /// Whether there is one.
+        public var isEnabled = true
+        /// Bytes of all segments at most.
+        public var maxBytes = 8 << 30
+        /// Age at which batches are dropped, ns; 0: none are.
+        public var maxAge: Int64 = 0
+        /// Bytes of a segment.
+        public var segmentBytes = 16 << 20
+        /// When what was written is made to outlast the machine.
+        public var fsync = SpoolSync.interval
+        /// For `interval`, ns.
+        public var fsyncInterval: Int64 = 1_000_000_000
+        /// What happens at ``maxBytes``.
+        public var whenFull = SpoolLimitPolicy.block
+        /// What Pub/Sub has not acknowledged after so long is put on disk, ns.
+        public var after: Int64 = 1_000_000_000
+        /// Batches older than this make the collector not ready, ns.
+        public var warnAge: Int64 = 30_000_000_000
+        /// The defaults.
+        public init() {}
     }
 
     /// `api:`.

@@ -28,6 +28,9 @@ struct ConfigurationDecoder {
         {
             decodeSink(section)
         }
+        if let section = file.section("spool") {
+            configuration.spool = SpoolDecoder(section: section).decode()
+        }
         if let section = file.section("api") { decodeAPI(section) }
         if let section = file.section("log") { decodeLog(section) }
         checkRings(file)

@@ -5,7 +5,7 @@ public enum ConfigurationKeys {
 
     /// By path; `[]` stands for the elements of a list. The empty path is the file itself.
     public static let all: [String: [String]] = [
-        "": ["collector", "exchanges", "batching", "sink", "api", "log"],
+        "": ["collector", "exchanges", "batching", "sink", "spool", "api", "log"],
         "collector": [
             "name", "lanes", "pin", "idle", "backend", "threads", "dataDirectory", "frameRingBytes",
             "eventRingBytes",
@@ -39,6 +39,10 @@ public enum ConfigurationKeys {
         ],
         "sink.topics": ["labels", "retention", "storageRegions", "enforceInTransit", "kmsKey", "schema"],
         "sink.topics.schema": ["name", "encoding", "firstRevision", "lastRevision"],
+        "spool": [
+            "enabled", "maxBytes", "maxAge", "segmentBytes", "fsync", "fsyncInterval", "whenFull", "after",
+            "warnAge",
+        ],
         "api": ["listen", "token"],
         "log": ["level", "format"],
     ]

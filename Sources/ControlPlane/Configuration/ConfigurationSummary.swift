@@ -21,6 +21,7 @@ public struct ConfigurationSummary {
         summary.add(configuration.collector)
         summary.add(configuration.batching)
         summary.add(configuration.sink)
+        if configuration.sink.type == .pubsub { summary.add(configuration.spool, configuration.collector) }
         summary.title(
             "API " + (configuration.api.listen.map { "http://\($0)" } ?? "off")
                 + (configuration.api.token == nil ? "" : ", with a token"))
@@ -126,6 +127,27 @@ public struct ConfigurationSummary {
         }
         let list = dictionaries.map { "\($0.kind.name) \($0.id)" }.joined(separator: ", ")
         return text + ", dictionaries \(list)"
+    }
+
+    private mutating func add(_ spool: Configuration.Spool, _ collector: Configuration.Collector) {
+        guard spool.isEnabled else {
+            title("spool off: while Pub/Sub is away, the exchange is held up")
+            return
+        }
+        title("spool in \(collector.dataDirectory)/spool")
+        let sync =
+            spool.fsync == .interval
+            ? "every \(ConfigurationUnits.text(nanos: spool.fsyncInterval))" : spool.fsync.rawValue
+        entry(
+            "takes",
+            "what is not acknowledged after \(ConfigurationUnits.text(nanos: spool.after)); fsync \(sync)")
+        entry(
+            "at most",
+            ConfigurationUnits.text(bytes: spool.maxBytes)
+                + (spool.whenFull == .block
+                    ? ", then the exchange is held up" : ", then the oldest are dropped")
+                + (spool.maxAge > 0
+                    ? "; dropped when older than \(ConfigurationUnits.text(nanos: spool.maxAge))" : ""))
     }
 
     private mutating func add(_ sink: Configuration.Sink) {

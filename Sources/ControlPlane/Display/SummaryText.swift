@@ -3,7 +3,7 @@ import Telemetry
 /// The account at the end of a run: nothing received may be missing.
 public enum SummaryText {
     /// A table by exchange and type with a last line that begins with `OK` or `NOT OK`. After a drain nothing is in
-    /// flight; what still is was not published and makes the account not OK.
+    /// flight; what still is was not published and makes the account not OK, unless the spool has it.
     public static func render(_ snapshot: CollectorSnapshot) -> (text: String, isBalanced: Bool) {
         let events = snapshot.events.filter { $0.received > 0 || $0.published > 0 }
         var rows = [
@@ -39,8 +39,13 @@ public enum SummaryText {
         if gaps > 0 {
             lines.append("\(HumanText.count(gaps)) gaps seen, \(HumanText.count(sum(\.gapsOpen))) still open")
         }
-        let wrong = events.filter { $0.unaccounted != 0 || $0.inFlight != 0 }
-        if wrong.isEmpty {
+        let spooled = snapshot.spool.map { $0.holdsAllInFlight ? $0.batches : 0 } ?? 0
+        let wrong = events.filter { $0.unaccounted != 0 || ($0.inFlight != 0 && spooled == 0) }
+        if wrong.isEmpty, spooled > 0 {
+            lines.append(
+                "OK: \(HumanText.count(sum(\.inFlight))) events in \(HumanText.count(spooled)) batches wait in the"
+                    + " spool for the next start, all others are accounted for")
+        } else if wrong.isEmpty {
             let isPlain = received == sum(\.published)
             lines.append(
                 "OK: received \(HumanText.count(received)) = "

@@ -133,6 +133,8 @@ final class RouteTemplate {
     let lane: Lane
     /// Encoded attributes that say what the events are.
     let attributes: [UInt8]
+    /// What the batch ids of an earlier run begin with; nil: the routes are this one's.
+    let run: [UInt8]?
 
     /// Encoded attributes that say how the data are written.
     static let event = form("application/json", "identity")
@@ -151,7 +153,8 @@ final class RouteTemplate {
         bytes += Protobuf.attribute("type", route.kind.name)
         bytes += Protobuf.attribute("exchange", route.exchange)
         if let symbol = route.symbol { bytes += Protobuf.attribute("symbol", symbol) }
-        bytes += Protobuf.attribute("collector", collector)
+        bytes += Protobuf.attribute("collector", route.origin?.collector ?? collector)
         attributes = bytes
+        run = route.origin.map { MessageEncoder.prefix(runID: $0.runID) }
     }
 }

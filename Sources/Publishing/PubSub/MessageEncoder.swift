@@ -75,8 +75,13 @@ struct MessageEncoder: ~Copyable {
     /// `runID`: the first half of each batch id.
     init(runID: UInt64) {
         variable = .allocate(byteCount: MessageEncoder.variableLimit, alignment: 8)
+        self.runID = MessageEncoder.prefix(runID: runID)
+    }
+
+    /// What batch ids of that run begin with.
+    static func prefix(runID: UInt64) -> [UInt8] {
         let digits = String(runID, radix: 16)
-        self.runID = Array((String(repeating: "0", count: 16 - digits.count) + digits + "-").utf8)
+        return Array((String(repeating: "0", count: 16 - digits.count) + digits + "-").utf8)
     }
 
     deinit { variable.deallocate() }
@@ -112,6 +117,8 @@ struct MessageEncoder: ~Copyable {
         var dictionary: UInt32 = 0
         /// In `event` mode, the position in the batch.
         var index: Int?
+        /// What the batch ids of an earlier run begin with; nil: it is this one's.
+        var run: [UInt8]?
     }
 
     /// Sets the attributes of the next ``write(data:fixed:key:to:)``.
@@ -122,7 +129,7 @@ struct MessageEncoder: ~Copyable {
         attribute("last_sequence") { DigitWriter.write(extent.lastSequence, to: $0) }
         attribute("first_event_time") { DigitWriter.write(extent.firstEventTime, to: $0) }
         attribute("last_event_time") { DigitWriter.write(extent.lastEventTime, to: $0) }
-        let runID = runID
+        let runID = extent.run ?? runID
         attribute("batch_id") { out in
             runID.withUnsafeBytes { bytes in
                 if let base = bytes.baseAddress {

@@ -93,6 +93,11 @@ public final class PubSubSink: Sink {
     /// Copies the batch as messages.
     public func take(_ batch: BatchView) -> SinkAnswer { isClosed ? .full : scheduler.take(batch) }
 
+    /// Shows the messages as they would be sent.
+    public func secure(_ selection: HeldSelection, _ store: (HeldBatch) -> SpoolPlace?) -> Bool {
+        isClosed || scheduler.secure(selection, store)
+    }
+
     /// Moves requests on, takes answers, and sends what may be sent.
     public func doWork(now: Int64) -> Int {
         guard !isClosed, scheduler.inFlight == 0 || now - lastMove >= PubSubSink.pace else { return 0 }

@@ -37,7 +37,7 @@ final class PublishScheduler {
         case topic(Topic)
     }
 
-    private struct LaneKey: Hashable {
+    struct LaneKey: Hashable {
         var topic: String
         var orderingKey: String
     }
@@ -51,7 +51,7 @@ final class PublishScheduler {
     let backoff: Backoff
     let linkBackoff: Backoff
     private var templates: [RouteTemplate?] = []
-    private var lanes: [LaneKey: Lane] = [:]
+    private(set) var lanes: [LaneKey: Lane] = [:]
     private var ready = Queue<Lane>()
     var sleepers = Deadlines<Sleeper>()
     var spare: [Parcel] = []
@@ -122,7 +122,7 @@ final class PublishScheduler {
         return lane
     }
 
-    private func template(_ route: Route) -> RouteTemplate {
+    func template(_ route: Route) -> RouteTemplate {
         if route.index < templates.count, let template = templates[route.index] { return template }
         let lane = lane(topic: route.topic, orderingKey: route.orderingKey)
         let template = RouteTemplate(route: route, lane: lane, collector: settings.collector)
@@ -133,6 +133,7 @@ final class PublishScheduler {
 
     /// Takes a copy of the batch, as messages, or says that the budget is used up.
     func take(_ batch: BatchView) -> SinkAnswer {
+        if batch.isEncoded { return takeEncoded(batch) }
         let template = template(batch.route)
         let lane = template.lane
         let header = batch.header
@@ -161,7 +162,7 @@ final class PublishScheduler {
                     count: UInt64(header.count), firstSequence: header.firstSequence,
                     lastSequence: header.lastSequence, firstEventTime: header.firstEventTime,
                     lastEventTime: header.lastEventTime, batch: header.number,
-                    dictionary: header.dictionary))
+                    dictionary: header.dictionary, run: template.run))
             let parcel = append(batch.data, to: lane, fixed: template.attributes, form: form)
             parcel.entries.append(Parcel.Entry(receipt: receipt, messages: 1))
         }
@@ -182,7 +183,7 @@ final class PublishScheduler {
                     count: 1, firstSequence: slice.sequence, lastSequence: slice.sequence,
                     firstEventTime: slice.eventTime, lastEventTime: slice.eventTime,
                     batch: batch.header.number,
-                    index: index))
+                    index: index, run: template.run))
             let next = append(
                 batch.event(index), to: template.lane, fixed: template.attributes, form: RouteTemplate.event)
             if let parcel, parcel !== next {
@@ -214,7 +215,7 @@ final class PublishScheduler {
         return parcel
     }
 
-    private func open(_ lane: Lane, bound: Int) -> Parcel {
+    func open(_ lane: Lane, bound: Int) -> Parcel {
         if let last = lane.parcels.last, !last.wasSent, last.messages < PubSubSettings.messageLimit,
             last.end + bound <= settings.requestBytes
         {

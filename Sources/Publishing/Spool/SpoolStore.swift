@@ -1,0 +1,401 @@
+import Batching
+import CKernel
+import Glibc
+
+/// The spool's files: batches are appended at the end, read from the beginning, and deleted with their file when all in
+/// it are done with. Knows nothing of sinks. Belongs to one thread.
+final class SpoolStore {
+    /// A batch as it is to be stored.
+    struct Entry {
+        var form: SpoolFormat.Form
+        /// A ``BatchHeader`` and what follows it.
+        var payload: UnsafeRawBufferPointer
+        var closedTime: Int64
+        /// Kept by the segment for reading back; nil where only a later run reads the batch.
+        var route: Route?
+        /// Tells routes of one segment apart.
+        var routeKey: UInt64
+        var lane: UInt32
+        /// The sink has it.
+        var isHeld: Bool
+    }
+
+    enum Answer: Equatable {
+        case stored(SpoolPlace)
+        /// The spool is as large as it may be.
+        case full
+        /// The disk does not take it.
+        case failed
+    }
+
+    let settings: SpoolSettings
+    let files: SpoolFiles
+    let monitor: SpoolMonitor
+    /// By number, ascending.
+    var segments: [SpoolSegment] = []
+    private var byNumber: [UInt32: SpoolSegment] = [:]
+    var nextNumber: UInt32 = 1
+    /// Bytes of all segments.
+    var bytes = 0
+    /// Batches that are not done.
+    private(set) var undone = 0
+    /// Batches that the cursor has not passed.
+    var unread = 0
+
+    // Writing.
+    private var writer: SpoolSegment?
+    private var descriptor: Int32 = -1
+    private var routeNumbers: [UInt64: UInt32] = [:]
+    private let head: UnsafeMutableRawPointer
+    private var dirtySince: Int64?
+    private var directoryIsDirty = false
+    private var emptySince: Int64?
+    private var failures = 0
+    private var retryAt: Int64 = 0
+    private let backoff = Backoff(initial: 100_000_000, maximum: 5_000_000_000)
+    private var random = SplitMix(seed: UInt64(bitPattern: ck_realtime_nanos()))
+
+    // Reading.
+    var cursor = SpoolCursor()
+    let buffer = SpoolBuffer(capacity: 1 << 20)
+    let deferredBuffer = SpoolBuffer(capacity: 1 << 16)
+    private let position: SpoolPosition
+    private let lock: Int32
+
+    /// Room for a route's record and a batch's head.
+    static let headRoom = 2 << 20
+    /// An empty segment is kept so long for the next batch, ns.
+    static let emptyPause: Int64 = 5_000_000_000
+
+    /// Opens the directory and locks it; nothing is read yet.
+    init(settings: SpoolSettings, monitor: SpoolMonitor, files: SpoolFiles = SpoolFiles()) throws(SpoolError)
+    {
+        let directory = settings.directory
+        let remedy = "or set spool.enabled: false"
+        let made = ck_make_directories(directory)
+        guard made >= 0 else {
+            throw SpoolError(
+                description: "spool: directory \(directory) cannot be made: \(errorText(-made));"
+                    + " \(SpoolStore.remedy(-made)), \(remedy)")
+        }
+        lock = ck_lock_file("\(directory)/lock")
+        guard lock >= 0 else {
+            let isTaken = lock == -EWOULDBLOCK
+            throw SpoolError(
+                description: isTaken
+                    ? "spool: another process uses \(directory); stop it, or give each collector its own"
+                        + " collector.dataDirectory"
+                    : "spool: \(directory)/lock cannot be opened: \(errorText(-lock)); \(SpoolStore.remedy(-lock)), \(remedy)"
+            )
+        }
+        position = SpoolPosition(path: "\(directory)/position")
+        self.settings = settings
+        self.files = files
+        self.monitor = monitor
+        head = .allocate(byteCount: SpoolStore.headRoom, alignment: 64)
+        ck_ignore_file_size_signal()
+    }
+
+    deinit {
+        if descriptor >= 0 { ck_close(descriptor) }
+        head.deallocate()
+        ck_close(lock)
+    }
+
+    /// What to do about an errno.
+    static func remedy(_ code: Int32) -> String {
+        switch code {
+        case ENOSPC: "free space on that file system or move collector.dataDirectory"
+        case EDQUOT: "raise the quota or free space"
+        case EFBIG: "raise the limit of file sizes (ulimit -f)"
+        case EACCES, EPERM: "let user \(getuid()) write there or move collector.dataDirectory"
+        case EROFS: "mount it writable or move collector.dataDirectory"
+        case EIO: "look at the disk's state (dmesg)"
+        case ENOTDIR, EEXIST: "a file stands in the way; move collector.dataDirectory"
+        case EMFILE, ENFILE: "raise the limit of open files (ulimit -n)"
+        default: "move collector.dataDirectory if this stays"
+        }
+    }
+
+    // MARK: Segments
+
+    func path(_ number: UInt32) -> String {
+        let digits = String(number)
+        return
+            "\(settings.directory)/segment-\(String(repeating: "0", count: max(0, 10 - digits.count)))\(digits).spool"
+    }
+
+    func segment(_ number: UInt32) -> SpoolSegment? { byNumber[number] }
+
+    func add(_ segment: SpoolSegment) {
+        segments.append(segment)
+        byNumber[segment.number] = segment
+        nextNumber = max(nextNumber, segment.number + 1)
+        bytes += segment.size
+        undone += segment.records - segment.done
+        unread += segment.records - segment.done
+        tell()
+    }
+
+    /// For recovery: where reading ended before.
+    func readPosition() -> (segment: UInt32, record: UInt32)? { position.read() }
+
+    func tell() {
+        monitor.set(undone == 0 ? 0 : bytes, at: .bytes)
+        monitor.set(undone, at: .batches)
+        monitor.set(undone == 0 ? 0 : segments.count, at: .segments)
+        monitor.setOldest(oldestTime)
+    }
+
+    /// When the oldest batch that is not done was closed, ns since the epoch.
+    var oldestTime: Int64? {
+        for segment in segments { if let time = segment.oldestTime { return time } }
+        return nil
+    }
+
+    /// Whether nothing waits for the sink or for its acknowledgement.
+    var isEmpty: Bool { undone == 0 }
+
+    /// Whether the disk refused the last write and is to be left alone for a while.
+    func isResting(now: Int64) -> Bool { failures > 0 && now < retryAt }
+
+    // MARK: Writing
+
+    /// Writes a batch behind all others. When it returns the batch outlasts the process.
+    func append(_ entry: Entry, now: Int64) -> Answer {
+        guard !isResting(now: now) else { return .failed }
+        let size = SpoolFormat.size(payload: entry.payload.count)
+        guard bytes + size + SpoolFormat.headerSize <= settings.maxBytes else { return .full }
+        do throws(SegmentFailure) {
+            if let writer, writer.size + size > settings.segmentBytes, writer.records > 0 {
+                try end()
+                if writer.isDone { remove(writer) }
+            }
+            let segment = try open()
+            let (number, headBytes) = describe(entry, in: segment)
+            try write(headBytes, entry.payload, to: segment, size: size)
+            if headBytes > SpoolFormat.headSize {
+                routeNumbers[entry.routeKey] = number
+                segment.routes.append(entry.route)
+            }
+            let index = segment.append(closedTime: entry.closedTime, isHeld: entry.isHeld)
+            undone += 1
+            if !entry.isHeld { unread += 1 }
+            emptySince = nil
+            monitor.add(1, to: .stored)
+            if dirtySince == nil, settings.fsync != .never { dirtySince = now }
+            recovered()
+            tell()
+            return .stored(SpoolPlace(segment: segment.number, record: UInt32(index), lane: entry.lane))
+        } catch {
+            report(error, now: now)
+            return .failed
+        }
+    }
+
+    /// Writes the heads: that of the batch, and before it the route where it is new to the segment.
+    private func describe(_ entry: Entry, in segment: SpoolSegment) -> (number: UInt32, headBytes: Int) {
+        var at = 0
+        let number: UInt32
+        if let known = routeNumbers[entry.routeKey] {
+            number = known
+        } else {
+            number = UInt32(segment.routes.count)
+            let text = pendingRoute?.encoded() ?? []
+            text.withUnsafeBytes { text in
+                SpoolFormat.writeHead(.route, route: number, payload: text, to: head)
+                let size = SpoolFormat.size(payload: text.count)
+                (head + SpoolFormat.headSize).initializeMemory(
+                    as: UInt8.self, repeating: 0, count: size - SpoolFormat.headSize)
+                if let base = text.baseAddress {
+                    (head + SpoolFormat.headSize).copyMemory(from: base, byteCount: text.count)
+                }
+                at = size
+            }
+        }
+        SpoolFormat.writeHead(entry.form, route: number, payload: entry.payload, to: head + at)
+        return (number, at + SpoolFormat.headSize)
+    }
+
+    /// The text of the next batch's route, asked for only where a segment does not know it yet.
+    var pendingRoute: SpoolRoute?
+
+    /// Whether the next batch with this key needs ``pendingRoute``.
+    func needsRoute(_ key: UInt64, payload: Int) -> Bool {
+        guard let writer, routeNumbers[key] != nil else { return true }
+        return writer.size + SpoolFormat.size(payload: payload) > settings.segmentBytes
+    }
+
+    private func write(
+        _ headBytes: Int, _ payload: UnsafeRawBufferPointer, to segment: SpoolSegment, size: Int
+    ) throws(SegmentFailure) {
+        let padding = size - SpoolFormat.headSize - payload.count
+        let total = headBytes + payload.count + padding
+        let zeros: UInt64 = 0
+        let written = withUnsafeBytes(of: zeros) { zeros in
+            files.write(
+                descriptor, UnsafeRawBufferPointer(start: head, count: headBytes), payload,
+                UnsafeRawBufferPointer(rebasing: zeros[..<padding]))
+        }
+        guard written == Int64(total) else {
+            let code = written < 0 ? Int32(truncatingIfNeeded: -written) : ENOSPC
+            let failure = SegmentFailure(action: "write to", path: segment.path, code: code)
+            // What was written in part is cut off. Where that fails the next run does it, and this file gets no more.
+            let cut = written > 0 ? files.truncate(descriptor, segment.size) : 0
+            // A full disk may get room again; with any other fault a fresh file has the better chance.
+            if cut < 0 || (code != ENOSPC && code != EDQUOT) { abandon() }
+            throw failure
+        }
+        segment.size += total
+        bytes += total
+    }
+
+    private func open() throws(SegmentFailure) -> SpoolSegment {
+        if let writer { return writer }
+        var opened: Int32 = -EEXIST
+        var number = nextNumber
+        for _ in 0..<1_000 where opened == -EEXIST {
+            number = nextNumber
+            nextNumber += 1
+            opened = files.create(path(number))
+            // The directory may have been taken away under us.
+            if opened == -ENOENT, ck_make_directories(settings.directory) == 0 {
+                opened = files.create(path(number))
+            }
+        }
+        let segment = SpoolSegment(number: number, path: path(number))
+        guard opened >= 0 else { throw SegmentFailure(action: "make", path: segment.path, code: -opened) }
+        let header = UnsafeRawBufferPointer(start: head, count: SpoolFormat.headerSize)
+        SpoolFormat.writeHeader(
+            number: number, runID: settings.origin.runID, time: ck_realtime_nanos(), to: head)
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        let written = files.write(opened, header, none, none)
+        let synced = settings.fsync == .never || written < 0 ? 0 : files.syncDirectory(settings.directory)
+        guard written == Int64(SpoolFormat.headerSize), synced >= 0 else {
+            ck_close(opened)
+            _ = files.remove(segment.path)
+            let code = synced < 0 ? -synced : written < 0 ? Int32(truncatingIfNeeded: -written) : ENOSPC
+            throw SegmentFailure(action: "begin", path: segment.path, code: code)
+        }
+        descriptor = opened
+        writer = segment
+        routeNumbers.removeAll(keepingCapacity: true)
+        segments.append(segment)
+        byNumber[number] = segment
+        bytes += segment.size
+        return segment
+    }
+
+    private func abandon() {
+        if descriptor >= 0 { ck_close(descriptor) }
+        descriptor = -1
+        writer = nil
+        dirtySince = nil
+    }
+
+    /// Ends the segment that is written: all of it is on the disk.
+    private func end() throws(SegmentFailure) {
+        try sync()
+        abandon()
+    }
+
+    private func sync() throws(SegmentFailure) {
+        guard dirtySince != nil, let writer else { return }
+        dirtySince = nil
+        let synced = files.sync(descriptor)
+        guard synced < 0 else { return }
+        // After a failed sync the kernel may hold pages clean that never reached the disk: a further sync of this file
+        // proves nothing.
+        abandon()
+        throw SegmentFailure(action: "sync", path: writer.path, code: -synced)
+    }
+
+    private func report(_ failure: SegmentFailure, now: Int64) {
+        failures += 1
+        retryAt = now + max(backoff.wait(attempt: failures, random: &random), 20_000_000)
+        monitor.add(1, to: .failures)
+        monitor.report(
+            problem: "spool: \(failure.action) \(failure.path): \(errorText(failure.code));"
+                + " \(SpoolStore.remedy(failure.code)); batches stay in memory and the exchange is held up until it"
+                + " works, nothing is lost")
+    }
+
+    private func recovered() {
+        guard failures > 0 else { return }
+        failures = 0
+        monitor.reportRecovery("spool: \(settings.directory) is written again, nothing was lost")
+    }
+
+    /// Makes what was appended outlast the machine, where the policy wants it at once. False where that failed.
+    func syncEach(now: Int64) -> Bool { settings.fsync == .each ? sync(now: now) : true }
+
+    private func sync(now: Int64) -> Bool {
+        do throws(SegmentFailure) {
+            try sync()
+            return true
+        } catch {
+            report(error, now: now)
+            return false
+        }
+    }
+
+    /// Syncs, saves the position, and gives up a segment that has been empty for a while.
+    func keepTime(now: Int64) {
+        if let since = dirtySince, settings.fsync == .interval, now - since >= settings.syncInterval {
+            _ = sync(now: now)
+        }
+        if directoryIsDirty, settings.fsync != .never, dirtySince == nil {
+            directoryIsDirty = false
+            _ = files.syncDirectory(settings.directory)
+        }
+        position.save(segments.first.map { ($0.number, UInt32($0.firstUndone)) } ?? (nextNumber, 0), now: now)
+        while let first = segments.first, first.isDone, first !== writer { remove(first) }
+        guard undone == 0, let writer else { return }
+        let since = emptySince ?? now
+        emptySince = since
+        guard now - since >= SpoolStore.emptyPause else { return }
+        abandon()
+        remove(writer)
+    }
+
+    // MARK: Done
+
+    /// A batch is acknowledged or dropped. False where it was so already.
+    @discardableResult
+    func finish(_ place: SpoolPlace) -> Bool {
+        guard let segment = byNumber[place.segment], segment.finish(Int(place.record)) else { return false }
+        undone -= 1
+        if segment.isDone, segment !== writer { remove(segment) }
+        return true
+    }
+
+    private func remove(_ segment: SpoolSegment) {
+        cursor.leave(segment)
+        if segment.isDamaged {
+            _ = ck_rename(segment.path, segment.path + ".damaged")
+        } else {
+            _ = files.remove(segment.path)
+        }
+        directoryIsDirty = true
+        bytes -= segment.size
+        byNumber[segment.number] = nil
+        segments.removeAll { $0 === segment }
+        tell()
+    }
+
+    /// Whether the segment is the one that is written.
+    func isWritten(_ segment: SpoolSegment) -> Bool { segment === writer }
+
+    /// Ends writing: whatever is in the spool is on the disk.
+    func close() {
+        let now = ck_monotonic_nanos()
+        if settings.fsync != .never { _ = sync(now: now) }
+        let last = writer
+        abandon()
+        if let last, last.isDone { remove(last) }
+        position.save(
+            segments.first.map { ($0.number, UInt32($0.firstUndone)) } ?? (nextNumber, 0), now: .max)
+        if directoryIsDirty, settings.fsync != .never { _ = files.syncDirectory(settings.directory) }
+        tell()
+    }
+}
