@@ -89,6 +89,9 @@ struct BatchReceipt {
     var place: SpoolPlace
     /// It was put there while the sink held it: the place is this receipt's alone.
     var isSecured = false
+    /// With ``isSecured``, whether the place is done with this receipt: false for parts that it was divided into later,
+    /// but for the last.
+    var endsRecord = true
 
     init(_ batch: BatchView) {
         market = UInt32(truncatingIfNeeded: batch.route.market)

@@ -55,6 +55,7 @@ extension PublishScheduler {
                     UInt32(left), entry.receipt.events - UInt32(left)
                 )
                 (head.receipt.bytes, head.receipt.rawBytes, head.receipt.endsBatch) = (0, 0, false)
+                head.receipt.endsRecord = false
                 first.entries.append(head)
                 second.entries.append(tail)
                 left = 0

@@ -250,7 +250,7 @@ public final class Spool {
             let number = Int(receipt.place.lane)
             let isHeld = receipt.isSecured
             if !isHeld { release(bytes: Int(receipt.bytes), of: number, now: now) }
-            guard receipt.endsBatch || isHeld else { return }
+            guard isHeld ? receipt.endsRecord : receipt.endsBatch else { return }
             store.finish(receipt.place)
             monitor.add(1, to: .acknowledged)
             if isHeld {
