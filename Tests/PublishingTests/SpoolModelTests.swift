@@ -12,7 +12,7 @@ import Testing
 @Suite struct SpoolModelTests {
     /// `SPOOL_SEEDS` asks for more.
     static var seeds: Range<UInt64> {
-        0..<(ProcessInfo.processInfo.environment["SPOOL_SEEDS"].flatMap(UInt64.init) ?? 600)
+        0..<(ProcessInfo.processInfo.environment["SPOOL_SEEDS"].flatMap(UInt64.init) ?? 120)
     }
 
     @Test func livesOfManySeedsLoseNothingAndKeepTheOrder() throws {
