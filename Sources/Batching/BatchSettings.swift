@@ -62,12 +62,17 @@ public final class BatchMonitor: Sendable {
 
     /// From the kernel's receipt until the closed batch stands in the publisher's ring, by kind.
     public let internalLatency: [LatencyHistogram]
+    /// From the kernel's receipt until the event is written into its batch, all kinds.
+    public let batchedLatency = LatencyHistogram()
+    /// From the exchange's event time until the closed batch stands in the publisher's ring, by kind.
+    public let endToEndLatency: [LatencyHistogram]
     /// From the exchange's event time to the receipt, by kind.
     public let feedLatency: [LatencyHistogram]
 
     /// All 0.
     public init() {
         internalLatency = EventKind.allCases.map { _ in LatencyHistogram() }
+        endToEndLatency = EventKind.allCases.map { _ in LatencyHistogram() }
         feedLatency = EventKind.allCases.map { _ in LatencyHistogram() }
     }
 
@@ -89,6 +94,10 @@ public final class BatchMonitor: Sendable {
     var isFlushRequested: Bool { flushRequest.load(ordering: .relaxed) }
 
     /// For the publisher: how many batches it has taken and not yet got acknowledged.
-    public func setPublisherLoad(_ batches: Int) { publisherLoad.store(batches, ordering: .relaxed) }
+    public func setPublisherLoad(_ batches: Int) {
+        // A store would take the line from the batch thread, which looks at it with every cycle.
+        guard publisherLoad.load(ordering: .relaxed) != batches else { return }
+        publisherLoad.store(batches, ordering: .relaxed)
+    }
     var isPublisherIdle: Bool { publisherLoad.load(ordering: .relaxed) == 0 }
 }

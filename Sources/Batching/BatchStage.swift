@@ -26,6 +26,10 @@ public struct BatchStage: ~Copyable, Stage {
     /// Events that one cycle takes from one lane, so that ages are looked at in between.
     static let eventsPerCycle = 512
 
+    /// A cycle that found so few events leaves none behind that would be worth waiting for: its batches may close at
+    /// once. Where more come they are gathered until a cycle finds few.
+    static let quietEvents = 4
+
     private let settings: BatchSettings
     private var router: Router
     private let inputs: UnsafeMutablePointer<BatchInput>
@@ -37,6 +41,8 @@ public struct BatchStage: ~Copyable, Stage {
     /// The monitor's histograms, by kind.
     private let internalLatency: UnsafeMutablePointer<LatencyRecorder>
     private let feedLatency: UnsafeMutablePointer<LatencyRecorder>
+    private let endToEndLatency: UnsafeMutablePointer<LatencyRecorder>
+    private let batchedLatency: LatencyRecorder
     private let waker: Waker
     private var oldest: Int32 = -1
     private var newest: Int32 = -1
@@ -67,9 +73,12 @@ public struct BatchStage: ~Copyable, Stage {
         self.monitor = monitor
         internalLatency = .allocate(capacity: EventKind.count)
         feedLatency = .allocate(capacity: EventKind.count)
+        endToEndLatency = .allocate(capacity: EventKind.count)
+        batchedLatency = monitor.batchedLatency.recorder
         for kind in 0..<EventKind.count {
             (internalLatency + kind).initialize(to: monitor.internalLatency[kind].recorder)
             (feedLatency + kind).initialize(to: monitor.feedLatency[kind].recorder)
+            (endToEndLatency + kind).initialize(to: monitor.endToEndLatency[kind].recorder)
         }
         self.waker = waker
     }
@@ -79,6 +88,7 @@ public struct BatchStage: ~Copyable, Stage {
         inputs.deallocate()
         internalLatency.deallocate()
         feedLatency.deallocate()
+        endToEndLatency.deallocate()
     }
 
     /// One cycle; see the type.
@@ -89,8 +99,9 @@ public struct BatchStage: ~Copyable, Stage {
         for index in 0..<inputCount {
             work += take(from: inputs + index, now: now)
         }
+        let isQuiet = work <= BatchStage.quietEvents
         work += closeExpired(now: now)
-        if work == 0, oldest >= 0, mayCloseAll { work += closeAll() }
+        if isQuiet, oldest >= 0, mayCloseAll { work += closeAll() }
         return work
     }
 
@@ -104,15 +115,26 @@ public struct BatchStage: ~Copyable, Stage {
     /// Appends up to ``eventsPerCycle`` of a lane's events.
     private mutating func take(from input: UnsafeMutablePointer<BatchInput>, now: Int64) -> Int {
         var taken = 0
+        // Events of one read share their receipt: the clock is asked once for all of them.
+        var receivedTime: Int64 = 0
+        var sharing = 0
         while taken < BatchStage.eventsPerCycle, let record = input.pointee.events.peek() {
             guard append(UnsafeRawBufferPointer(record), from: input, now: now) else {
                 isBlocked = true
                 break
             }
+            let received = record.load(as: EventHeader.self).receivedTime
+            if received != receivedTime, sharing > 0 {
+                batchedLatency.record(ck_realtime_nanos() &- receivedTime, count: sharing)
+                sharing = 0
+            }
+            receivedTime = received
+            sharing &+= 1
             input.pointee.events.advance()
             taken += 1
         }
         if taken > 0 {
+            batchedLatency.record(ck_realtime_nanos() &- receivedTime, count: sharing)
             input.pointee.events.release()
             monitor.counters.add(taken, to: BatchMonitor.Counter.openEvents.rawValue)
         }
@@ -183,7 +205,7 @@ public struct BatchStage: ~Copyable, Stage {
         }
         batch.pointee.lastSequence = sequence
         batch.pointee.lastEventTime = eventTime
-        batch.pointee.received[count] = header.receivedTime
+        batch.pointee.times[count] = EventTimes(received: header.receivedTime, event: header.eventTime)
         batch.pointee.slices?[count] = EventSlice(
             end: UInt32(truncatingIfNeeded: end), length: UInt32(truncatingIfNeeded: end &- begin),
             sequence: sequence, eventTime: eventTime)
@@ -280,7 +302,12 @@ public struct BatchStage: ~Copyable, Stage {
         output.publish()
 
         let latency = internalLatency[Int(batch.pointee.kind.rawValue)]
-        for event in 0..<count { latency.record(closedTime &- batch.pointee.received[event]) }
+        let endToEnd = endToEndLatency[Int(batch.pointee.kind.rawValue)]
+        for event in 0..<count {
+            let times = batch.pointee.times[event]
+            latency.record(closedTime &- times.received)
+            if times.event != absentInteger { endToEnd.record(closedTime &- times.event) }
+        }
         account(count: count, raw: raw, data: dataBytes)
         batch.pointee.count = 0
         batch.pointee.textLength = 0

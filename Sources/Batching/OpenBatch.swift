@@ -1,6 +1,12 @@
 import CKernel
 import MarketData
 
+/// When an event was received, and when it happened (`absentInteger` where the exchange does not say); ns since the epoch.
+struct EventTimes: BitwiseCopyable {
+    var received: Int64
+    var event: Int64
+}
+
 /// A batch that is being filled; one for each route, its memory kept from batch to batch.
 struct OpenBatch {
     let route: UInt32
@@ -11,8 +17,8 @@ struct OpenBatch {
     var text: UnsafeMutablePointer<UInt8>
     var textCapacity: Int
     var textLength = 0
-    /// Receive times of the events, for their latency.
-    var received: UnsafeMutablePointer<Int64>
+    /// Times of the events, for their latency.
+    var times: UnsafeMutablePointer<EventTimes>
     /// In `event` mode.
     var slices: UnsafeMutablePointer<EventSlice>?
     var eventCapacity: Int
@@ -34,13 +40,13 @@ struct OpenBatch {
         textCapacity = 4_096
         eventCapacity = 16
         text = .allocate(capacity: textCapacity)
-        received = .allocate(capacity: eventCapacity)
+        times = .allocate(capacity: eventCapacity)
         slices = hasSlices ? .allocate(capacity: eventCapacity) : nil
     }
 
     func deallocate() {
         text.deallocate()
-        received.deallocate()
+        times.deallocate()
         slices?.deallocate()
     }
 
@@ -57,10 +63,10 @@ struct OpenBatch {
         }
         guard events > eventCapacity else { return }
         let capacity = max(events, eventCapacity * 2)
-        let times = UnsafeMutablePointer<Int64>.allocate(capacity: capacity)
-        times.update(from: received, count: count)
-        received.deallocate()
-        received = times
+        let more = UnsafeMutablePointer<EventTimes>.allocate(capacity: capacity)
+        more.update(from: times, count: count)
+        times.deallocate()
+        times = more
         if let old = slices {
             let larger = UnsafeMutablePointer<EventSlice>.allocate(capacity: capacity)
             larger.update(from: old, count: count)

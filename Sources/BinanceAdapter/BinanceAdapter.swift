@@ -41,6 +41,14 @@ public struct BinanceAdapter: ExchangeAdapter {
         defaultEndpoint = first
     }
 
+    /// Spot has them, futures do not.
+    public func inMicroseconds() -> (any ExchangeAdapter)? {
+        guard market == .spot else { return nil }
+        var adapter = self
+        adapter.timeUnit = .microseconds
+        return adapter
+    }
+
     /// `binance`, `binance-usdm`, `binance-coinm`.
     public var exchange: String { market.exchange }
     /// SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS.

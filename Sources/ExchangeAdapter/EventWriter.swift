@@ -11,7 +11,8 @@ import Wire
 /// before ``publish()``.
 @frozen public struct EventWriter: ~Copyable {
     @usableFromInline var producer: RingProducer
-    @usableFromInline let counters: ParserCounters
+    /// Its books.
+    public let counters: ParserCounters
     let legs: LegCounters
     @usableFromInline let activity: StreamActivity
     @usableFromInline let sequences: SequenceTable

@@ -50,6 +50,10 @@ public protocol ExchangeAdapter: Sendable {
     /// An adapter for one of ``markets``; nil for another.
     init?(market: String)
 
+    /// An adapter of the same market that asks for times in microseconds and reads them; nil where the market has only
+    /// milliseconds.
+    func inMicroseconds() -> (any ExchangeAdapter)?
+
     /// The market's name in topics, events and metrics: `binance`, `binance-usdm`.
     var exchange: String { get }
     /// Where to connect to unless the configuration says otherwise.
@@ -76,6 +80,11 @@ public protocol ExchangeAdapter: Sendable {
 
     /// A decoder for one lane. `market`: index in `instruments.exchanges`. Symbols of `streams` are interned here.
     func makeDecoder(market: Int, instruments: InstrumentTable, streams: [StreamPlan]) -> any FrameDecoder
+}
+
+extension ExchangeAdapter {
+    /// Nil: only milliseconds.
+    public func inMicroseconds() -> (any ExchangeAdapter)? { nil }
 }
 
 /// Reads frames of one market; owned by one parser thread. Called once for a run of frames, so that the dynamic call

@@ -7,6 +7,8 @@ public final class ParserCounters: Sendable {
     @usableFromInline static var columns: Int { 9 }
     @usableFromInline let block: CounterBlock
     private let waitingCell = CounterBlock(count: 1)
+    /// From the kernel's receipt until a frame's events stand in the event ring, once for each frame.
+    public let parsedLatency = LatencyHistogram()
     /// Number of markets.
     public let marketCount: Int
 

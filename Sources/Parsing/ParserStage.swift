@@ -30,6 +30,7 @@ public struct ParserStage: ~Copyable, Stage {
     private let instruments: InstrumentTable
     private let commands: CommandQueue<WireCommand>
     private let requests: CommandQueue<ParserCommand>
+    private let parsedLatency: LatencyRecorder
     private let waker: Waker
     /// Frames of the run at hand that are dealt with already: the event ring was full.
     private var resumeAt = 0
@@ -62,6 +63,7 @@ public struct ParserStage: ~Copyable, Stage {
         self.requests = requests
         self.waker = waker
         repair = self.events.repair
+        parsedLatency = self.events.counters.parsedLatency.recorder
         self.events.setLinks(links)
     }
 
@@ -99,7 +101,9 @@ public struct ParserStage: ~Copyable, Stage {
         case .frames:
             events.beginRun(
                 link: link, generation: header.generation, receivedTime: header.receivedTime, now: now)
-            resumeAt += decoders[links[link].market].decode(run, from: resumeAt, into: &events)
+            let done = decoders[links[link].market].decode(run, from: resumeAt, into: &events)
+            resumeAt += done
+            parsedLatency.record(ck_realtime_nanos() &- header.receivedTime, count: done)
             if !events.signals.isEmpty { tell(slot: link, generation: header.generation) }
             guard resumeAt == Int(header.frameCount) else { return false }
             resumeAt = 0

@@ -31,10 +31,9 @@ public final class StageControl: Sendable {
     /// Wakes the thread where it parks.
     public let waker: Waker
     private let stopping = Atomic<Bool>(false)
-    private let cycles = Atomic<UInt64>(0)
-    private let busyCycles = Atomic<UInt64>(0)
-    private let longestCycle = Atomic<Int64>(0)
-    private let stalls = Atomic<UInt64>(0)
+    // Written with every cycle: on cache lines of the thread's own, not beside another thread's control block.
+    private enum Count: Int, CaseIterable { case cycles, busyCycles, longestCycle, stalls }
+    private let counts = CounterBlock(count: Count.allCases.count)
     private let finished = Atomic<Bool>(false)
 
     /// A cycle longer than this counts as a stall, ns: ten times the latency that is promised.
@@ -57,22 +56,19 @@ public final class StageControl: Sendable {
     /// Whether the thread has ended.
     public var hasFinished: Bool { finished.load(ordering: .acquiring) }
     /// Cycles so far; one that stands still for seconds belongs to a thread that hangs.
-    public var cycleCount: UInt64 { cycles.load(ordering: .relaxed) }
+    public var cycleCount: UInt64 { UInt64(counts.value(Count.cycles.rawValue)) }
     /// Cycles that found work.
-    public var busyCycleCount: UInt64 { busyCycles.load(ordering: .relaxed) }
-    /// The longest cycle so far, ns.
-    public var longestCycleNanos: Int64 { longestCycle.load(ordering: .relaxed) }
+    public var busyCycleCount: UInt64 { UInt64(counts.value(Count.busyCycles.rawValue)) }
+    /// The longest cycle so far, ns; time that was yielded or slept away is in none.
+    public var longestCycleNanos: Int64 { Int64(counts.value(Count.longestCycle.rawValue)) }
     /// Cycles longer than ``stallNanos``.
-    public var stallCount: UInt64 { stalls.load(ordering: .relaxed) }
+    public var stallCount: UInt64 { UInt64(counts.value(Count.stalls.rawValue)) }
 
     fileprivate func count(cycle nanos: Int64, work: Int) {
-        cycles.store(cycles.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-        guard work > 0 else { return }
-        busyCycles.store(busyCycles.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-        if nanos > longestCycle.load(ordering: .relaxed) { longestCycle.store(nanos, ordering: .relaxed) }
-        if nanos > StageControl.stallNanos {
-            stalls.store(stalls.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-        }
+        counts.add(1, to: Count.cycles.rawValue)
+        if work > 0 { counts.add(1, to: Count.busyCycles.rawValue) }
+        if nanos > longestCycleNanos { counts.set(Int(nanos), at: Count.longestCycle.rawValue) }
+        if nanos > StageControl.stallNanos { counts.add(1, to: Count.stalls.rawValue) }
     }
 
     fileprivate func finish() { finished.store(true, ordering: .releasing) }
@@ -104,6 +100,8 @@ extension Stage where Self: ~Copyable {
                 ck_pause()
             } else if idleCycles <= spinLimit + yieldLimit {
                 ck_yield()
+                // Others' time is none of the thread's cycles.
+                before = ck_monotonic_nanos()
             } else {
                 control.waker.beginPark()
                 let limit = parkLimit()

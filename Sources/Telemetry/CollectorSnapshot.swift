@@ -22,6 +22,8 @@ public struct CollectorSnapshot: Sendable {
     public var threads: [ThreadCounts] = []
     /// Latencies by exchange and type.
     public var latencies: [LatencyCounts] = []
+    /// How far from its receipt each stage is done with a message.
+    public var stages: [StageLatency] = []
     /// What was handed to the sink and acknowledged.
     public var publishing = PublishingCounts()
     /// What waits on disk; nil where there is no spool.
@@ -164,17 +166,35 @@ public struct CollectorSnapshot: Sendable {
         public var publish: LatencySnapshot
         /// From the exchange's event time to the kernel's receipt.
         public var feed: LatencySnapshot
+        /// From the exchange's event time to the closed batch.
+        public var endToEnd: LatencySnapshot
 
         /// Latencies; empty by default.
         public init(
             exchange: String?, kind: EventKind, internal: LatencySnapshot = LatencySnapshot(),
-            publish: LatencySnapshot = LatencySnapshot(), feed: LatencySnapshot = LatencySnapshot()
+            publish: LatencySnapshot = LatencySnapshot(), feed: LatencySnapshot = LatencySnapshot(),
+            endToEnd: LatencySnapshot = LatencySnapshot()
         ) {
             self.exchange = exchange
             self.kind = kind
             self.internal = `internal`
             self.publish = publish
             self.feed = feed
+            self.endToEnd = endToEnd
+        }
+    }
+
+    /// From the kernel's receipt until a stage was done, all exchanges and types together.
+    public struct StageLatency: Sendable {
+        /// `read`, `parsed`, `batched` or `closed`, in the order of a message's way.
+        public var stage: String
+        /// Since the receipt, so that the stages before are in it.
+        public var latency: LatencySnapshot
+
+        /// A stage's latency.
+        public init(stage: String, latency: LatencySnapshot) {
+            self.stage = stage
+            self.latency = latency
         }
     }
 

@@ -183,6 +183,16 @@ public enum PrometheusText {
         family(
             "collector_feed_latency_seconds", "From the exchange's event time to the kernel's receipt.",
             \.feed)
+        family(
+            "collector_end_to_end_latency_seconds",
+            "From the exchange's event time to the closed batch in the publisher's ring.", \.endToEnd)
+        page.begin(
+            "collector_stage_latency_seconds", .histogram,
+            "From the kernel's receipt until a stage was done: read (decrypted and unframed), parsed, batched (written into its batch), closed (compressed, in the publisher's ring)."
+        )
+        for stage in snapshot.stages {
+            page.histogram([("stage", stage.stage)], stage.latency, bounds: latencyBounds)
+        }
     }
 }
 

@@ -111,6 +111,8 @@ public final class WireMonitor: Sendable {
         case suspects, resubscriptions, revivals, refusedStreams
     }
     private static let stride = Cell.allCases.count + ConnectionEnd.allCases.count
+    /// From the kernel's receipt until the bytes are read, decrypted and unframed, once for each message.
+    public let readLatency = LatencyHistogram()
     private let counters: CounterBlock
     /// Number of connection slots that there is room for.
     public let slotCapacity: Int

@@ -263,6 +263,7 @@ extension WireStage {
         frames.commit(table &+ run.count &* MemoryLayout<FrameSlice>.size)
         frames.publish()
         monitor.countRun(link: slot, frames: run.count, bytes: run.received)
+        readLatency.record(ck_realtime_nanos() &- received, count: run.count)
     }
 
     private mutating func pinged(_ slot: Int, _ payload: [UInt8]) {

@@ -6,6 +6,8 @@ import Rings
 public struct WireStage: ~Copyable, Stage {
     var frames: RingProducer
     let monitor: WireMonitor
+    /// The monitor's.
+    let readLatency: LatencyRecorder
     let commands: CommandQueue<WireCommand>
     let resolver: ResolverStage.Mailbox
     let waker: Waker
@@ -48,6 +50,7 @@ public struct WireStage: ~Copyable, Stage {
     ) {
         self.frames = frames
         self.monitor = monitor
+        readLatency = monitor.readLatency.recorder
         self.commands = commands
         self.resolver = resolver
         self.waker = waker

@@ -14,13 +14,15 @@ struct ExchangeCollectorCommand: ParsableCommand {
               exchange-collector plan --config config/demo.yaml
               exchange-collector run --config config/file.yaml
               exchange-collector tail ./data/out --follow --type trade
+              exchange-collector bench
 
             Exit codes follow sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 71 system, 73 cannot
             create, 74 input or output, 75 not delivered in time, 78 configuration.
             """,
         version: ProductVersion.text,
         subcommands: [
-            DemoCommand.self, RunCommand.self, CheckCommand.self, PlanCommand.self, TailCommand.self,
+            DemoCommand.self, RunCommand.self, BenchCommand.self, CheckCommand.self, PlanCommand.self,
+            TailCommand.self,
             TrainDictionaryCommand.self,
         ])
 }

@@ -8,6 +8,8 @@ struct FrameWriter {
     var at: UnsafeMutablePointer<UInt8>
     /// Fraction digits of every decimal; nil: as many as it has.
     var fractionDigits: Int?
+    /// The market's time in µs since the epoch where times are told in µs, else 0: they are told in ms.
+    var micros: Int64 = 0
 
     @inline(__always)
     mutating func put(_ text: StaticString) {
@@ -24,6 +26,14 @@ struct FrameWriter {
 
     @inline(__always)
     mutating func put(_ number: Int64) { at += DigitWriter.write(number, to: at) }
+
+    /// The market's time: `now` in ms, or the same in µs.
+    @inline(__always)
+    mutating func put(now: Int64) { put(micros == 0 ? now : micros) }
+
+    /// Another time, given in ms.
+    @inline(__always)
+    mutating func put(millis: Int64) { put(micros == 0 ? millis : millis &* 1_000) }
 
     /// A decimal of `units` of 10^-digits.
     mutating func put(_ units: UInt64, digits: Int) {

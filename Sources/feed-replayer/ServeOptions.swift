@@ -140,6 +140,11 @@ struct NetworkOptions: ParsableArguments {
     }
 }
 
+/// Units of the times in frames.
+enum TimeUnit: String, ExpressibleByArgument, CaseIterable {
+    case millisecond, microsecond
+}
+
 /// Options of `serve` about what is sent.
 struct MarketOptions: ParsableArguments {
     @Option(help: "A recorded feed, .ndjson or .ndjson.zst; may be given several times, played in order.")
@@ -166,6 +171,12 @@ struct MarketOptions: ParsableArguments {
     )
     var mix = MarketMix.standard
 
+    @Option(
+        help:
+            "Unit of the synthesised market's times: millisecond or microsecond (spot only; as the exchange does for timeUnit=MICROSECOND). In microseconds E is when the frame was made, just before it is sent."
+    )
+    var timeUnit = TimeUnit.millisecond
+
     @Flag(name: .customLong("non-ascii"), help: "One symbol is 币安人生USDT.")
     var nonASCII = false
 
@@ -176,6 +187,9 @@ struct MarketOptions: ParsableArguments {
 
     func synthesised(pacing: Pacing) throws(ReplayerError) -> SyntheticMarket {
         guard (1...100_000).contains(symbols) else { throw .usage("--symbols goes from 1 to 100000") }
+        guard timeUnit == .millisecond || market == .spot else {
+            throw .usage("--time-unit microsecond goes with --market spot")
+        }
         var clock = MarketClock.wall
         if let epochMs {
             guard (0...4_102_444_800_000).contains(epochMs) else {
@@ -188,7 +202,7 @@ struct MarketOptions: ParsableArguments {
         }
         return SyntheticMarket(
             symbols: market.symbols(count: symbols, nonASCII: nonASCII), mix: mix, seed: seed, clock: clock,
-            market: market)
+            market: market, tellsMicros: timeUnit == .microsecond)
     }
 }
 

@@ -118,7 +118,18 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
                     + "\(listeners.ports[options.listen.count])\","
             } ?? "")
             + "\"certificateAuthority\":\(authority),"
-            + "\"streams\":\(source.streamNames.count { !$0.isEmpty }),\"frames\":\(source.frameCount)}"
+            + "\"streams\":\(source.streamNames.count { !$0.isEmpty }),\"frames\":\(source.frameCount),"
+            + "\"symbols\":[\(symbols.map(ControlGrammar.quoted).joined(separator: ","))]}"
+    }
+
+    /// The symbols of its streams, at most so many as a subscriber would name one by one.
+    private var symbols: [String] {
+        var names: [String] = []
+        for stream in source.streamNames where !stream.isEmpty && names.count < 1_000 {
+            let name = String(decoding: stream.prefix { $0 != UInt8(ascii: "@") }, as: UTF8.self).uppercased()
+            if names.last != name { names.append(name) }
+        }
+        return names
     }
 
     /// Serves until a signal or, where the options say so, the end of the feed.

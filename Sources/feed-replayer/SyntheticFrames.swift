@@ -89,11 +89,13 @@ final class SyntheticFrames {
         }
     }
 
-    /// Writes the event's frame. `now`: ms since the epoch.
-    func write(_ event: MarketEvent, _ state: SymbolState, _ now: Int64, _ frame: inout FeedFrame) {
+    /// Writes the event's frame. `now`: ms since the epoch; `micros`: the same in µs where times are told so, else 0.
+    func write(
+        _ event: MarketEvent, _ state: SymbolState, _ now: Int64, micros: Int64 = 0, _ frame: inout FeedFrame
+    ) {
         let stream = event.symbol &* StreamKind.slotCount &+ event.kind.rawValue &+ event.interval
         // Spot pads decimals to eight fraction digits, futures tell those of the tick.
-        var writer = FrameWriter(at: scratch, fractionDigits: market == .spot ? 8 : nil)
+        var writer = FrameWriter(at: scratch, fractionDigits: market == .spot ? 8 : nil, micros: micros)
         writer.put(heads[stream])
         let name = names[event.symbol]
         let isSpot = market == .spot
@@ -123,7 +125,7 @@ final class SyntheticFrames {
         _ writer: inout FrameWriter, _ event: MarketEvent, _ state: SymbolState, _ now: Int64,
         _ name: UnsafeRawBufferPointer
     ) {
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"t\":")
@@ -133,7 +135,7 @@ final class SyntheticFrames {
         writer.put("\",\"q\":\"")
         writer.put(event.quantity, digits: state.quantityDigits)
         writer.put("\",\"T\":")
-        writer.put(now)
+        writer.put(now: now)
         if event.isBuyerMaker {
             writer.put(",\"m\":true,\"M\":true}")
         } else {
@@ -145,7 +147,7 @@ final class SyntheticFrames {
         _ writer: inout FrameWriter, _ event: MarketEvent, _ state: SymbolState, _ now: Int64,
         _ name: UnsafeRawBufferPointer
     ) {
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"a\":")
@@ -159,7 +161,7 @@ final class SyntheticFrames {
         writer.put(",\"l\":")
         writer.put(event.lastID)
         writer.put(",\"T\":")
-        writer.put(now)
+        writer.put(now: now)
         if event.isBuyerMaker {
             writer.put(",\"m\":true,\"M\":true}")
         } else {
@@ -172,13 +174,13 @@ final class SyntheticFrames {
         _ name: UnsafeRawBufferPointer
     ) {
         let bar = event.bar
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"k\":{\"t\":")
-        writer.put(event.open)
+        writer.put(millis: event.open)
         writer.put(",\"T\":")
-        writer.put(intervals[event.interval].next(event.open) - 1)
+        writer.put(millis: intervals[event.interval].next(event.open) - 1)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"i\":\"")
@@ -216,7 +218,7 @@ final class SyntheticFrames {
         _ writer: inout FrameWriter, _ state: SymbolState, _ now: Int64, _ name: UnsafeRawBufferPointer
     ) {
         let day = state.day
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"p\":\"")
@@ -255,9 +257,9 @@ final class SyntheticFrames {
         writer.put("\",\"q\":\"")
         writer.put(day.quote, digits: state.priceDigits &+ state.quantityDigits)
         writer.put("\",\"O\":")
-        writer.put(state.windowStart(now))
+        writer.put(millis: state.windowStart(now))
         writer.put(",\"C\":")
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"F\":")
         writer.put(day.firstID)
         writer.put(",\"L\":")
@@ -271,7 +273,7 @@ final class SyntheticFrames {
         _ writer: inout FrameWriter, _ state: SymbolState, _ now: Int64, _ name: UnsafeRawBufferPointer
     ) {
         let day = state.day
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"c\":\"")
@@ -309,13 +311,13 @@ final class SyntheticFrames {
         _ writer: inout FrameWriter, _ event: MarketEvent, _ state: SymbolState, _ now: Int64,
         _ name: UnsafeRawBufferPointer
     ) {
-        writer.put(now)
+        writer.put(now: now)
         writer.put(",\"s\":\"")
         writer.put(name)
         writer.put("\",\"i\":\"5m\",\"w\":\"")
         writer.put(average(event.bar, state), digits: 8)
         writer.put("\",\"T\":")
-        writer.put(state.lastTradeTime)
+        writer.put(millis: state.lastTradeTime)
         writer.put("}")
     }
 

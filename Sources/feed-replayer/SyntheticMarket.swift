@@ -29,6 +29,8 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     let frames: SyntheticFrames
     private let draws: ContiguousArray<UInt8>
     private let clock: MarketClock
+    /// Whether frames tell their times in µs.
+    private let tellsMicros: Bool
     private var random: MarketRandom
     var now: Int64
     private var emitted: Int64 = 0
@@ -44,8 +46,11 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     var restRandom: MarketRandom
 
     init(
-        symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock, market: Market = .spot
+        symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock,
+        market: Market = .spot,
+        tellsMicros: Bool = false
     ) {
+        self.tellsMicros = tellsMicros
         self.clock = clock
         random = MarketRandom(seed: seed)
         restRandom = MarketRandom(seed: seed ^ 0x4E57)
@@ -114,7 +119,9 @@ struct SyntheticMarket: ~Copyable, FeedSource {
         let event = pending[pendingHead]
         pendingHead &+= 1
         emitted &+= 1
-        frames.write(event, symbols[event.symbol], now, &frame)
+        var micros: Int64 = 0
+        if tellsMicros { micros = clock == .wall ? max(wall / 1_000, now &* 1_000) : now &* 1_000 }
+        frames.write(event, symbols[event.symbol], now, micros: micros, &frame)
         return .frame
     }
 

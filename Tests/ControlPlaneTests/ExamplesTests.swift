@@ -127,6 +127,7 @@ import Wire
         #expect(
             try ExamplesTests.property("exchanges[]", "deflate")["default"] as? Bool
                 == loaded.exchanges[0].deflate)
+        #expect(try text("exchanges[]", "timeUnit") == loaded.exchanges[0].timeUnit.rawValue)
         #expect(try integer("exchanges[]", "legs") == loaded.exchanges[0].legs)
         let attempts = Configuration.ConnectionAttempts()
         #expect(try integer("collector.connectionAttempts", "perWindow") == attempts.perWindow)

@@ -57,7 +57,7 @@ import Testing
             init(_ waker: Waker) { self.waker = waker }
             func run(_ count: Int) {
                 for _ in 0..<count {
-                    while waker.parked.load(ordering: .sequentiallyConsistent) == 0 { ck_yield() }
+                    while waker.parked.pointee.load(ordering: .sequentiallyConsistent) == 0 { ck_yield() }
                     waker.wakeIfParked()
                 }
             }

@@ -106,6 +106,11 @@ struct StatusDocument: Encodable {
         var `internal`: Quantiles
         var publish: Quantiles
         var feed: Quantiles
+        var endToEnd: Quantiles
+    }
+    struct Stage: Encodable {
+        var stage: String
+        var latency: Quantiles
     }
     struct PausedKey: Encodable {
         var topic: String
@@ -186,6 +191,7 @@ struct StatusDocument: Encodable {
     var queues: [Queue]
     var threads: [Thread]
     var latencies: [Latency]
+    var stages: [Stage]
     var publishing: Publishing
     var spool: Spool?
 
@@ -223,9 +229,11 @@ struct StatusDocument: Encodable {
         latencies = snapshot.latencies.map {
             Latency(
                 exchange: $0.exchange, type: $0.kind.name, internal: Quantiles($0.internal),
-                publish: Quantiles($0.publish), feed: Quantiles($0.feed))
+                publish: Quantiles($0.publish), feed: Quantiles($0.feed),
+                endToEnd: Quantiles($0.endToEnd))
         }
         spool = snapshot.spool.map(Spool.init)
+        stages = snapshot.stages.map { Stage(stage: $0.stage, latency: Quantiles($0.latency)) }
         publishing = Publishing(
             sink: snapshot.publishing.sink, batches: snapshot.publishing.batches,
             rawBytes: snapshot.publishing.rawBytes, compressedBytes: snapshot.publishing.compressedBytes,

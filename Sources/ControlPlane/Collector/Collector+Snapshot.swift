@@ -35,6 +35,7 @@ extension Collector {
                 cpu: threads.cpu(of: control))
         }
         snapshot.latencies = EventKind.allCases.compactMap { latencies($0) }
+        snapshot.stages = stages(closed: snapshot.latencies.map(\.internal))
         snapshot.publishing = publishingCounts()
         snapshot.spool = spoolCounts()
         let spoolProblem = spooling.monitor?.hindrance(now: snapshot.time)
@@ -113,7 +114,20 @@ extension Collector {
             exchange: configuration.exchanges.count == 1 ? configuration.exchanges[0].exchange : nil,
             kind: kind,
             internal: inside, publish: ledger.latency(kind: kind),
-            feed: batchMonitor.feedLatency[Int(kind.rawValue)].snapshot())
+            feed: batchMonitor.feedLatency[Int(kind.rawValue)].snapshot(),
+            endToEnd: batchMonitor.endToEndLatency[Int(kind.rawValue)].snapshot())
+    }
+
+    private func stages(closed: [LatencySnapshot]) -> [CollectorSnapshot.StageLatency] {
+        func merged(_ parts: [LatencySnapshot]) -> LatencySnapshot {
+            parts.reduce(into: LatencySnapshot()) { $0.merge($1) }
+        }
+        return [
+            .init(stage: "read", latency: merged(lanes.map { $0.wireMonitor.readLatency.snapshot() })),
+            .init(stage: "parsed", latency: merged(lanes.map { $0.counters.parsedLatency.snapshot() })),
+            .init(stage: "batched", latency: batchMonitor.batchedLatency.snapshot()),
+            .init(stage: "closed", latency: merged(closed)),
+        ]
     }
 
     private func publishingCounts() -> CollectorSnapshot.PublishingCounts {

@@ -100,9 +100,7 @@ public final class Collector: Sendable {
     }
 
     private static func adapter(_ exchange: Configuration.Exchange) throws -> any ExchangeAdapter {
-        for type in Adapters.all where type.name == exchange.adapter {
-            if let adapter = type.init(market: exchange.market) { return adapter }
-        }
+        if let adapter = exchange.makeAdapter(Adapters.all) { return adapter }
         throw CollectorError("exchange \(exchange.adapter) \(exchange.market): no such adapter is built in")
     }
 

@@ -48,11 +48,23 @@ struct ThreadPlan {
         publish = grouping == .single ? wire[0] : try StageControl(name: "publish")
 
         var cpus: [String: Int] = [:]
-        var rest = settings.pin[...]
+        var rest = settings.pinsByCpuset ? ThreadPlan.exclusiveCPUs()[...] : settings.pin[...]
         for control in ThreadPlan.distinct(zip(wire, parse).flatMap { [$0, $1] } + [batch, publish]) {
             if let cpu = rest.popFirst() { cpus[control.name] = cpu }
         }
         self.cpus = cpus
+    }
+
+    /// The CPUs that the process was given for itself, without the last one, which is left for everything that is no
+    /// stage thread. Kubernetes' static CPU manager gives a container of the guaranteed class a cpuset of its own; where
+    /// the process may use the whole machine, it shares it with others, and pinning would only keep its threads from
+    /// CPUs that are free.
+    ///
+    /// - Parameters:
+    ///   - allowed: the process's CPUs (sched_getaffinity, which a cgroup's cpuset narrows).
+    ///   - online: how many the machine has.
+    static func exclusiveCPUs(allowed: [Int] = CPUSet.allowed(), online: Int = CPUSet.online()) -> [Int] {
+        allowed.count < online ? allowed.dropLast() : []
     }
 
     /// Every thread once.

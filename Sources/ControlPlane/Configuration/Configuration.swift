@@ -36,6 +36,8 @@ public struct Configuration: Sendable {
         /// CPUs for the stage threads, in the order of the message's way, lane by lane; fewer than there are threads
         /// leave the rest unpinned.
         public var pin: [Int] = []
+        /// Pin by the cpuset that the process was given, if it is smaller than the machine; ``pin`` is empty then.
+        public var pinsByCpuset = false
         /// What stage threads do when there is nothing to do.
         public var idle = IdleStrategy.adaptive
         /// What the I/O threads wait for their sockets with.
@@ -106,6 +108,8 @@ public struct Configuration: Sendable {
         public var restEndpoint: String?
         /// How holes are filled over REST.
         public var repair = RepairSettings()
+        /// The unit of the times that the exchange is asked for.
+        public var timeUnit = TimeUnit.millisecond
         /// How the server is verified.
         public var tls = TLS()
         /// Whether compressed messages are offered to the exchange.
@@ -137,6 +141,14 @@ public struct Configuration: Sendable {
             self.endpoints = endpoints
             self.limits = limits
         }
+    }
+
+    /// `exchanges[].timeUnit`.
+    public enum TimeUnit: String, Sendable, CaseIterable {
+        /// The exchanges' default.
+        case millisecond
+        /// For finer feed latencies, where the market has it.
+        case microsecond
     }
 
     /// `exchanges[].tls:`.

@@ -72,7 +72,8 @@ struct ConfigurationDecoder {
             collector.name = name.text
         }
         collector.lanes = section.integer("lanes", default: collector.lanes, in: 1...64)
-        collector.pin = decodePin(section)
+        collector.pinsByCpuset = isWord("auto", section, "pin")
+        if !collector.pinsByCpuset { collector.pin = decodePin(section) }
         collector.idle = section.choice("idle", default: collector.idle)
         collector.backend = section.choice("backend", default: collector.backend)
         collector.threads = section.choice("threads", default: collector.threads)
@@ -97,10 +98,16 @@ struct ConfigurationDecoder {
         configuration.collector = collector
     }
 
+    /// Whether the key's value is this word, where it might also be a list.
+    private func isWord(_ word: String, _ section: ConfigurationSection, _ key: String) -> Bool {
+        guard case .scalar? = section.entries[key]?.value else { return false }
+        return section.entries[key]?.value.string == word
+    }
+
     private func decodePin(_ section: ConfigurationSection) -> [Int] {
         let path = section.path(of: "pin")
         guard let entry = section.entries["pin"],
-            let nodes = reader.list(entry.value, path: path, remedy: "write for example [0, 1]")
+            let nodes = reader.list(entry.value, path: path, remedy: "write for example [0, 1], or auto")
         else { return [] }
         var cpus: [Int] = []
         for (index, node) in nodes.enumerated() {

@@ -13,7 +13,7 @@ public enum ConfigurationKeys {
         ],
         "collector.connectionAttempts": ["perWindow", "window"],
         "exchanges[]": [
-            "adapter", "market", "endpoint", "restEndpoint", "tls", "network", "legs", "deflate",
+            "adapter", "market", "endpoint", "restEndpoint", "timeUnit", "tls", "network", "legs", "deflate",
             "maxMessageBytes",
             "rollover", "watchdog", "limits", "repair", "subscriptions",
         ],

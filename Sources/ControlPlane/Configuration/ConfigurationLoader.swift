@@ -142,12 +142,10 @@ extension ConfigurationContext {
     public static func process(
         adapters: [any ExchangeAdapter.Type], readsSecrets: Bool = false
     ) -> ConfigurationContext {
-        var cpus = [Int32](repeating: 0, count: 1024)
-        let count = max(0, min(Int(ck_allowed_cpus(&cpus, Int32(cpus.count))), cpus.count))
         let environment = ProcessInfo.processInfo.environment
         let manager = SecretManager(environment: environment)
         return ConfigurationContext(
-            environment: environment, adapters: adapters, allowedCPUs: cpus[..<count].map(Int.init),
+            environment: environment, adapters: adapters, allowedCPUs: CPUSet.allowed(),
             secrets: readsSecrets ? .read { manager.result($0) } : .named,
             unreadable: FileReading.unreadable)
     }

@@ -95,7 +95,10 @@ public struct ConfigurationSummary {
         )
         entry(
             "CPUs",
-            collector.pin.isEmpty ? "not pinned" : collector.pin.map(String.init).joined(separator: ", "))
+            collector.pinsByCpuset
+                ? "by the cpuset"
+                : collector.pin.isEmpty
+                    ? "not pinned" : collector.pin.map(String.init).joined(separator: ", "))
         entry("idle", collector.idle.rawValue)
         let rings = [collector.frameRingBytes, collector.eventRingBytes, collector.batchRingBytes]
         entry(

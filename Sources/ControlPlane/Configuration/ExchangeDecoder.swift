@@ -21,6 +21,12 @@ struct ExchangeDecoder {
             adapter: type(of: adapter).name, market: section.string("market", default: ""),
             exchange: adapter.exchange, endpoints: adapter.endpoints, limits: adapter.limits)
         if exchange.market.isEmpty { exchange.market = type(of: adapter).markets.first ?? "" }
+        exchange.timeUnit = section.choice("timeUnit", default: exchange.timeUnit)
+        if exchange.timeUnit == .microsecond, adapter.inMicroseconds() == nil {
+            section.error(
+                "timeUnit",
+                "market \(exchange.exchange) tells its times in milliseconds only; write millisecond")
+        }
         exchange.tls = tls
         exchange.legs = legs
         exchange.deflate = section.bool("deflate", default: exchange.deflate)

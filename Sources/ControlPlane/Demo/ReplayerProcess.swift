@@ -10,6 +10,8 @@ final class ReplayerProcess {
         var listening: String
         /// The PEM file that its certificate is checked with.
         var certificateAuthority: String?
+        /// Of its market, in the exchange's spelling.
+        var symbols: [String]
     }
 
     let greeting: Greeting

@@ -3,7 +3,10 @@ public enum DictionaryTable {
     /// A row for each type and batch size; a ratio is that of JSON to compressed bytes.
     public static func render(_ measurements: [DictionaryTraining.Measurement], level: Int) -> String {
         var rows = [
-            ["type", "events", "batches", "JSON", "without", "with", "ratio without", "with", "saved"]
+            [
+                "type", "events", "batches", "JSON", "without", "with", "ratio without", "with", "saved",
+                "ns without", "with",
+            ]
         ]
         for row in measurements {
             func each(_ bytes: Int) -> String { "\((bytes + row.batches / 2) / row.batches)" }
@@ -13,6 +16,7 @@ public enum DictionaryTable {
                 row.kind.name + (row.isOnTrainingData ? "*" : ""), "\(row.batchSize)", "\(row.batches)",
                 each(row.rawBytes), each(row.plainBytes), each(row.dictionaryBytes), ratio(row.plainBytes),
                 ratio(row.dictionaryBytes), HumanText.fixed(saved * 100) + " %",
+                "\(Int(row.plainNanos) / row.batches)", "\(Int(row.dictionaryNanos) / row.batches)",
             ])
         }
         return "bytes a batch, zstd level \(level)\n" + HumanText.table(rows).joined(separator: "\n")

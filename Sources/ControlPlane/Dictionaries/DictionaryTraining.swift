@@ -1,5 +1,5 @@
 import Batching
-import CZstd
+import CKernel
 import ExchangeAdapter
 import MarketData
 
@@ -101,6 +101,10 @@ public final class DictionaryTraining {
         public var plainBytes: Int
         /// Compressed with it.
         public var dictionaryBytes: Int
+        /// Time that compressing all batches took without a dictionary, ns.
+        public var plainNanos: Int64
+        /// And with it.
+        public var dictionaryNanos: Int64
         /// Whether the events had been trained on, as there were too few others.
         public var isOnTrainingData: Bool
     }
@@ -112,11 +116,12 @@ public final class DictionaryTraining {
             let measured = batches(of: size, in: groups.map(\.measuring))
             let batches = measured.isEmpty ? batches(of: size, in: groups.map(\.training)) : measured
             guard !batches.isEmpty else { return nil }
+            let plain = total(batches, dictionary.kind, [], level: level, window: window)
+            let packed = total(batches, dictionary.kind, [dictionary], level: level, window: window)
             return Measurement(
                 kind: dictionary.kind, batchSize: size, batches: batches.count,
-                rawBytes: batches.reduce(0) { $0 + $1.count },
-                plainBytes: total(batches, dictionary.kind, [], level: level, window: window),
-                dictionaryBytes: total(batches, dictionary.kind, [dictionary], level: level, window: window),
+                rawBytes: batches.reduce(0) { $0 + $1.count }, plainBytes: plain.bytes,
+                dictionaryBytes: packed.bytes, plainNanos: plain.nanos, dictionaryNanos: packed.nanos,
                 isOnTrainingData: measured.isEmpty)
         }
     }
@@ -142,10 +147,10 @@ public final class DictionaryTraining {
     private func total(
         _ batches: [[UInt8]], _ kind: EventKind, _ dictionaries: [CompressionDictionary], level: Int,
         window: Int
-    ) -> Int {
-        CompressionMeasure.sizes(
-            of: batches, kind: kind, dictionaries: dictionaries, level: level, window: window
-        )
-        .reduce(0, +)
+    ) -> (bytes: Int, nanos: Int64) {
+        let begin = ck_monotonic_nanos()
+        let sizes = CompressionMeasure.sizes(
+            of: batches, kind: kind, dictionaries: dictionaries, level: level, window: window)
+        return (sizes.reduce(0, +), ck_monotonic_nanos() - begin)
     }
 }

@@ -3,15 +3,20 @@ import ExchangeAdapter
 import MarketData
 import Wire
 
+extension Configuration.Exchange {
+    /// The market's adapter, for the times that are asked for; nil where there is none.
+    func makeAdapter(_ adapters: [any ExchangeAdapter.Type]) -> (any ExchangeAdapter)? {
+        let made = adapters.first { $0.name == adapter }?.init(market: market)
+        return timeUnit == .microsecond ? made?.inMicroseconds() : made
+    }
+}
+
 extension Configuration {
     /// What the planner needs; nil where an adapter is not there.
     func plannerMarkets(adapters: [any ExchangeAdapter.Type]) -> [PlannerMarket]? {
         var markets: [PlannerMarket] = []
         for exchange in exchanges {
-            guard
-                let adapter = adapters.first(where: { $0.name == exchange.adapter })?.init(
-                    market: exchange.market)
-            else { return nil }
+            guard let adapter = exchange.makeAdapter(adapters) else { return nil }
             var market = PlannerMarket(
                 adapter: adapter, streams: exchange.streams, limits: exchange.limits,
                 endpoints: exchange.endpoints, legs: exchange.legs)
