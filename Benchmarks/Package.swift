@@ -16,6 +16,11 @@ let package = Package(
             name: "DecoderBenchmarks", dependencies: stages, path: "DecoderBenchmarks", plugins: plugins),
         .executableTarget(
             name: "BatchBenchmarks", dependencies: stages, path: "BatchBenchmarks", plugins: plugins),
+        // Against simdjson and others; started by rivals/run.
+        .executableTarget(
+            name: "rival-comparison",
+            dependencies: [.product(name: "CollectorStages", package: "exchange-collector")],
+            path: "RivalComparison"),
     ],
     swiftLanguageModes: [.v6]
 )
