@@ -43,10 +43,12 @@ let package = Package(
             name: "CZstd", path: "CSupport/zstd",
             linkerSettings: [.linkedLibrary("zstd")]),
 
+        .target(name: "CDigits", path: "CSupport/digits"),
+
         // The way of a message.
         .target(name: "MarketData"),
         .target(name: "Rings", dependencies: ["CKernel"]),
-        .target(name: "ByteScanning", dependencies: ["MarketData"]),
+        .target(name: "ByteScanning", dependencies: ["CDigits", "MarketData"]),
         .target(
             name: "Wire", dependencies: ["CKernel", "CTLS", "CURing", "CDeflate", "Rings", "MarketData"]),
         .target(

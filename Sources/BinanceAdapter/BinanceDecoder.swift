@@ -29,16 +29,23 @@ final class BinanceDecoder: FrameDecoder {
     func decode(_ run: FrameRun, from first: Int, into events: inout EventWriter) -> Int {
         let reader = reader
         let count = Int(run.header.frameCount)
+        guard first < count else { return 0 }
         var index = first
+        var guess = reader.layouts.guess(run.frame(first))
+        var hasRoom = events.hasRoom(forRunOf: Int(run.header.tableOffset), frames: count &- first)
         while index < count {
             let slice = run.slice(index)
-            guard events.hasRoom(forFrameOf: slice.length) else { break }
+            hasRoom = hasRoom && !events.isHolding
+            guard hasRoom || events.hasRoom(forFrameOf: slice.length) else { break }
             let frame = run.frame(index)
+            // The last frame stands for one behind it.
+            let next = reader.layouts.guess(run.frame(min(index &+ 1, count &- 1)))
             if slice.isBinary {
                 events.deadLetter(frame, reason: .unknownShape, offset: 0, kind: nil)
-            } else if !reader.speculate(frame, into: &events) {
+            } else if !reader.speculate(frame, guess: guess, into: &events) {
                 reader.read(frame, into: &events)
             }
+            guess = next
             index &+= 1
         }
         return index &- first

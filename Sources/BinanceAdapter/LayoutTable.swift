@@ -101,19 +101,36 @@ struct LayoutTable: BitwiseCopyable {
         return Int(truncatingIfNeeded: ((mixed ^ mixed &>> 29) &* 0xBF58_476D_1CE4_E5B9) &>> shift)
     }
 
+    /// What ``find(_:guess:)`` begins with: the layout in the frame's own bucket, or any other. Asked for one frame
+    /// ahead, so that nothing waits for the table.
+    @inline(__always)
+    func guess(_ frame: UnsafeRawBufferPointer) -> UnsafeRawPointer {
+        guard let start = frame.baseAddress else { return UnsafeRawPointer(layouts) }
+        return UnsafeRawPointer(layouts + Int(max(1, buckets[slot(of: start)]) &- 1) &* StreamLayout.stride)
+    }
+
     /// The layout whose prefix the frame, of at least ``frameMin`` bytes, begins with.
     @inline(__always)
-    func find(_ frame: UnsafeRawPointer) -> UnsafeRawPointer? {
+    func find(_ frame: UnsafeRawPointer, guess: UnsafeRawPointer) -> UnsafeRawPointer? {
+        isPrefix(guess, frame) ? guess : search(frame)
+    }
+
+    @inline(never)
+    private func search(_ frame: UnsafeRawPointer) -> UnsafeRawPointer? {
         var slot = slot(of: frame)
         while true {
             let index = buckets[slot]
             guard index != 0 else { return nil }
-            let layout =
-                UnsafeRawPointer(layouts) + Int(truncatingIfNeeded: index &- 1) &* StreamLayout.stride
-            let length = Int(LayoutTable.values(layout).prefixLength)
-            if matches(frame, layout, length: length, pairs: StreamLayout.prefixMax / 16) { return layout }
+            let layout = UnsafeRawPointer(layouts + Int(index &- 1) &* StreamLayout.stride)
+            if isPrefix(layout, frame) { return layout }
             slot = (slot &+ 1) & mask
         }
+    }
+
+    @inline(__always)
+    private func isPrefix(_ layout: UnsafeRawPointer, _ frame: UnsafeRawPointer) -> Bool {
+        let length = Int(LayoutTable.values(layout).prefixLength)
+        return length > 0 && matches(frame, layout, length: length, pairs: StreamLayout.prefixMax / 16)
     }
 
     @inline(__always)

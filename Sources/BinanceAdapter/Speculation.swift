@@ -5,11 +5,13 @@ import MarketData
 /// The usual frames, read by comparing them with the layout that they have had for years. Whatever is read here is
 /// what the general reading would have come to; where a frame is written in any other way, that one is asked.
 extension FrameReader {
-    /// hot: true where the frame's event was written; false where nothing was.
+    /// hot: true where the frame's event was written; false where nothing was. `guess`: see ``LayoutTable/guess(_:)``.
     @inline(__always)
-    func speculate(_ frame: UnsafeRawBufferPointer, into events: inout EventWriter) -> Bool {
+    func speculate(
+        _ frame: UnsafeRawBufferPointer, guess: UnsafeRawPointer, into events: inout EventWriter
+    ) -> Bool {
         guard frame.count >= LayoutTable.frameMin, let start = frame.baseAddress,
-            let layout = layouts.find(start)
+            let layout = layouts.find(start, guess: guess)
         else { return false }
         let values = LayoutTable.values(layout)
         events.stream = values.stream

@@ -1,3 +1,4 @@
+import CDigits
 import MarketData
 
 /// Up to eight bytes that are expected to stand somewhere.
@@ -21,7 +22,7 @@ import MarketData
 ///
 /// Whatever is taken is what ``JSONCursor`` would have read there; where anything is not as expected the answer is
 /// false (or absence), and the text must be read anew with a cursor. As there, ``JSONCursor/slack`` bytes behind the
-/// end must be mapped. Nothing is believed before ``isAtEnd``, or a cursor, has said that the end was not crossed.
+/// end must be mapped, and here as many before the beginning. Nothing is believed before ``isAtEnd``, or a cursor, has said that the end was not crossed.
 @frozen public struct ExpectedText: BitwiseCopyable {
     /// The next byte.
     public var at: UnsafeRawPointer
@@ -61,29 +62,23 @@ import MarketData
     /// begin with no digit.
     @inlinable @inline(__always) public mutating func takeTime(isLong: Bool, _ value: inout Int64) -> Bool {
         guard at < end else { return false }
-        let first = Word.load(at) ^ Word.zeroDigits
-        var last = Word.load(at + 8) ^ Word.zeroDigits
-        // Moved up, five digits are a number of eight with three zeros in front.
-        if !isLong { last = last &<< 24 }
-        let others =
-            ((first &+ Word.splat(0x76)) | first | (last &+ Word.splat(0x76)) | last) & Word.splat(0x80)
-        let weight: UInt64 = isLong ? 100_000_000 : 100_000
-        value = Int64(truncatingIfNeeded: Word.value(first) &* weight &+ Word.value(last))
+        let number = cdg_fixed(bytes, isLong ? 16 : 13)
+        value = Int64(truncatingIfNeeded: number.value)
         at += isLong ? 16 : 13
-        return others == 0 && first & 0xFF != 0
+        return number.length != 0
     }
 
     /// An integer. The following literal must begin with no digit.
     @inlinable @inline(__always) public mutating func takeInteger(_ value: inout Int64) -> Bool {
         guard at < end else { return false }
-        let (magnitude, count) = JSONCursor.digits(at)
-        guard count > 0, count < 19, count == 1 || at.load(as: UInt8.self) != UInt8(ascii: "0") else {
-            return takeAnyInteger(&value)
-        }
-        value = Int64(truncatingIfNeeded: magnitude)
-        at += count
+        let number = cdg_integer(bytes)
+        guard number.length != 0 else { return takeAnyInteger(&value) }
+        value = Int64(truncatingIfNeeded: number.value)
+        at += Int(truncatingIfNeeded: number.length)
         return true
     }
+
+    @inlinable @inline(__always) var bytes: UnsafePointer<UInt8> { at.assumingMemoryBound(to: UInt8.self) }
 
     @usableFromInline @inline(never)
     mutating func takeAnyInteger(_ value: inout Int64) -> Bool {
@@ -97,27 +92,10 @@ import MarketData
     /// A decimal within a string, from behind its opening quote up to its closing one, which must be what follows.
     @inlinable @inline(__always) public mutating func takeDecimal(_ value: inout Decimal) -> Bool {
         guard at < end else { return false }
-        let whole = Word.load(at) ^ Word.zeroDigits
-        let wholeCount = Word.digitCount(whole)
-        // A point at once, eight digits in front of it, a sign: for the other one.
-        guard wholeCount &- 1 < 7, wholeCount > 0, wholeCount == 1 || whole & 0xFF != 0,
-            (at + wholeCount).load(as: UInt8.self) == UInt8(ascii: ".")
-        else { return takeAnyDecimal(&value) }
-        let behindPoint = at + (wholeCount &+ 1)
-        let fraction = Word.load(behindPoint) ^ Word.zeroDigits
-        let fractionCount = Word.digitCount(fraction)
-        if fractionCount == 8, behindPoint.load(fromByteOffset: 8, as: UInt8.self) == UInt8(ascii: "\"") {
-            value = Decimal(
-                magnitude: Word.value(whole, count: wholeCount) &* 100_000_000 &+ Word.value(fraction),
-                scale: 8)
-            at = behindPoint + 8
-            return true
-        }
-        guard fractionCount &- 1 < 7, fractionCount > 0 else { return takeAnyDecimal(&value) }
-        value = Decimal(
-            magnitude: Word.value(whole, count: wholeCount) &* Word.powerOfTen(fractionCount)
-                &+ Word.value(fraction, count: fractionCount), scale: fractionCount)
-        at = behindPoint + fractionCount
+        let number = cdg_decimal(bytes)
+        guard number.length != 0 else { return takeAnyDecimal(&value) }
+        value = Decimal(magnitude: number.value, scale: Int(truncatingIfNeeded: number.scale))
+        at += Int(truncatingIfNeeded: number.length)
         return true
     }
 

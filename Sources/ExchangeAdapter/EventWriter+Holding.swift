@@ -3,7 +3,7 @@ import MarketData
 /// Events that wait for ids before them, which another connection of the shard may still bring.
 extension EventWriter {
     /// Whether events wait.
-    public var isHolding: Bool { held.sequenceCount > 0 }
+    @inlinable public var isHolding: Bool { held.sequenceCount > 0 }
 
     /// When ``settle(now:)`` has something to do at the latest, monotonic ns; nil while nothing waits.
     public var nextDeadline: Int64? {

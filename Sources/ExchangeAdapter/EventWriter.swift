@@ -80,6 +80,12 @@ import Wire
         return producer.reserve(EventWriter.bound(forFrameOf: bytes)) != nil
     }
 
+    /// Whether all that so many frames of so many bytes together can become fits in the ring, as long as no events
+    /// are held back: then no frame need be asked for. Where not, ask for each.
+    @inlinable public mutating func hasRoom(forRunOf bytes: Int, frames: Int) -> Bool {
+        held.sequenceCount == 0 && producer.reserve(bytes &* 8 &+ frames &* 1_024) != nil
+    }
+
     /// Uninitialised room for one event in the ring. Call only after ``hasRoom(forFrameOf:)`` said yes.
     @inlinable public mutating func begin<Event: BitwiseCopyable>(
         _ type: Event.Type

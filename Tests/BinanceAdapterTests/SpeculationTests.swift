@@ -34,8 +34,8 @@ struct SpeculationTests {
             defer { memory.deallocate() }
             memory.initializeMemory(as: UInt8.self, repeating: 0)
             memory.copyBytes(from: bytes)
-            return reader.speculate(
-                UnsafeRawBufferPointer(rebasing: memory[..<bytes.count]), into: &writer)
+            let frame = UnsafeRawBufferPointer(rebasing: memory[..<bytes.count])
+            return reader.speculate(frame, guess: reader.layouts.guess(frame), into: &writer)
         }
     }
 

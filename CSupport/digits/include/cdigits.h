@@ -1,0 +1,104 @@
+// Decimal digits sixteen at a time. Everything is in line and without a branch on how many digits there are: which of them come cannot be
+// predicted from one frame to the next. SSE2, which every x86-64 has; other CPUs take eight digits in a register.
+//
+// All functions read up to 32 bytes from `at` on, and some up to 16 before it: both must be mapped. No byte but the digits has any effect.
+#pragma once
+#include <stdint.h>
+#include <string.h>
+
+// A number as it was found. `length` is 0 where it is written in another way than these functions read.
+typedef struct {
+    uint64_t value;
+    uint32_t length; // bytes, as written
+    uint32_t scale;  // digits behind the point
+} cdg_number;
+
+static const uint64_t cdg_powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+// From byte n on: 16 - n zeros, then n ones.
+static const uint8_t cdg_masks[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+#define CDG_IN_LINE static inline __attribute__((always_inline))
+
+CDG_IN_LINE uint64_t cdg_word(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+// The value of eight bytes of 0...9, the first of the highest weight: pairs, then fours, then eight in parallel.
+CDG_IN_LINE uint64_t cdg_eight(uint64_t digits) {
+    const uint64_t mask = 0x000000FF000000FF;
+    digits = digits * 10 + (digits >> 8);
+    return ((digits & mask) * 0x000F424000000064 + (digits >> 16 & mask) * 0x0000271000000001) >> 32;
+}
+
+// The value of the first `count` (1...8) bytes, which are digits.
+CDG_IN_LINE uint64_t cdg_first(const uint8_t *at, uint32_t count) {
+    return cdg_eight((cdg_word(at) ^ 0x3030303030303030) << (8 - count) * 8);
+}
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+
+CDG_IN_LINE __m128i cdg_load(const uint8_t *at) { return _mm_sub_epi8(_mm_loadu_si128((const __m128i *)at), _mm_set1_epi8('0')); }
+
+// A bit for each of sixteen bytes that is no digit.
+CDG_IN_LINE uint32_t cdg_others(const uint8_t *at) {
+    const __m128i bytes = cdg_load(at);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes)) ^ 0xFFFF;
+}
+
+// The value of the `count` (0...16) bytes before `end`, which are digits.
+CDG_IN_LINE uint64_t cdg_last(const uint8_t *end, uint32_t count) {
+    const __m128i digits = _mm_and_si128(cdg_load(end - 16), _mm_loadu_si128((const __m128i *)(cdg_masks + count)));
+    // In sixteen bits, times 2561: ten times the low byte plus the high one, in the high byte.
+    const __m128i pairs = _mm_srli_epi16(_mm_mullo_epi16(digits, _mm_set1_epi16(2561)), 8);
+    const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi32(100 | 1 << 16));
+    const __m128i eights = _mm_madd_epi16(_mm_packs_epi32(fours, fours), _mm_set1_epi32(10000 | 1 << 16));
+    const uint64_t both = (uint64_t)_mm_cvtsi128_si64(eights);
+    return (both & 0xFFFFFFFF) * 100000000 + (both >> 32);
+}
+#else
+CDG_IN_LINE uint32_t cdg_others(const uint8_t *at) {
+    uint32_t bits = 0;
+    for (uint32_t index = 0; index < 16; index++) bits |= (uint32_t)((uint8_t)(at[index] - '0') > 9) << index;
+    return bits;
+}
+
+CDG_IN_LINE uint64_t cdg_last(const uint8_t *end, uint32_t count) {
+    if (count <= 8) return count ? cdg_first(end - count, count) : 0;
+    return cdg_first(end - count, count - 8) * 100000000 + cdg_first(end - 8, 8);
+}
+#endif
+
+// An integer of 1 to 15 digits without leading zeros, whatever follows.
+CDG_IN_LINE cdg_number cdg_integer(const uint8_t *at) {
+    const uint32_t count = (uint32_t)__builtin_ctz(cdg_others(at) | 0x10000);
+    const uint32_t is_usual = (count - 1 < 15) & ((count == 1) | (*at != '0'));
+    const cdg_number number = {cdg_last(at + count, count), is_usual ? count : 0, 0};
+    return number;
+}
+
+// `length` (1...16) digits, the first not zero.
+CDG_IN_LINE cdg_number cdg_fixed(const uint8_t *at, uint32_t length) {
+    const uint32_t others = cdg_others(at) & ((1u << length) - 1);
+    const cdg_number number = {cdg_last(at + length, length), others == 0 && *at != '0' ? length : 0, 0};
+    return number;
+}
+
+// A decimal with 1 to 11 digits before the point, without leading zeros, and 1 to 8 behind it, whatever follows.
+CDG_IN_LINE cdg_number cdg_decimal(const uint8_t *at) {
+    const uint32_t others = cdg_others(at) | cdg_others(at + 16) << 16;
+    const uint32_t behind = others & (others - 1);
+    const uint32_t point = (uint32_t)__builtin_ctz(others | 1u << 31), end = (uint32_t)__builtin_ctz(behind | 1u << 31);
+    const uint32_t scale = end - point - 1;
+    const uint32_t is_usual = (point - 1 < 11) & (scale - 1 < 8) & (at[point] == '.') & ((point == 1) | (*at != '0'));
+    if (!__builtin_expect(is_usual, 1)) {
+        const cdg_number none = {0, 0, 0};
+        return none;
+    }
+    const cdg_number number = {
+        cdg_last(at + point, point) * cdg_powers[scale] + cdg_first(at + point + 1, scale), end, scale};
+    return number;
+}

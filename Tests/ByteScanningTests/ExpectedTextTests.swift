@@ -1,0 +1,120 @@
+import ByteScanning
+import MarketData
+import Testing
+
+/// Numbers in text that is compared: whatever is taken must be what a cursor reads there, wherever the text is cut and
+/// whatever lies around it.
+struct ExpectedTextTests {
+    /// What `take` makes of the text, with `padding` before and behind it: its answer and the bytes taken, or nil.
+    private func taken<Value>(
+        _ text: String, padding: UInt8, _ take: (inout ExpectedText) -> Value?
+    ) -> (value: Value, count: Int)? {
+        let bytes = Array(text.utf8)
+        let slack = JSONCursor.slack
+        var memory = [UInt8](repeating: padding, count: slack + bytes.count + slack)
+        memory.replaceSubrange(slack..<(slack + bytes.count), with: bytes)
+        return memory.withUnsafeBytes { memory in
+            guard let base = memory.baseAddress else { return nil }
+            let start = base + slack
+            var expected = ExpectedText(at: start, end: start + bytes.count)
+            guard let value = take(&expected), expected.at <= expected.end else { return nil }
+            return (value, expected.at - start)
+        }
+    }
+
+    private func decimal(_ text: String, padding: UInt8) -> (value: Decimal, count: Int)? {
+        taken(text, padding: padding) { (expected: inout ExpectedText) -> Decimal? in
+            var value = Decimal()
+            return expected.takeDecimal(&value) ? value : nil
+        }
+    }
+
+    private func integer(_ text: String, padding: UInt8) -> (value: Int64, count: Int)? {
+        taken(text, padding: padding) { (expected: inout ExpectedText) -> Int64? in
+            var value: Int64 = 0
+            return expected.takeInteger(&value) ? value : nil
+        }
+    }
+
+    private func time(_ text: String, isLong: Bool, padding: UInt8) -> (value: Int64, count: Int)? {
+        taken(text, padding: padding) { (expected: inout ExpectedText) -> Int64? in
+            var value: Int64 = 0
+            return expected.takeTime(isLong: isLong, &value) ? value : nil
+        }
+    }
+
+    private func digits(_ count: Int, _ random: inout some RandomNumberGenerator) -> String {
+        (0..<count).map { place in
+            String(
+                place == 0 && count > 1
+                    ? Int.random(in: 1...9, using: &random) : Int.random(in: 0...9, using: &random))
+        }.joined()
+    }
+
+    @Test func decimalsOfEveryLength() {
+        var random = SystemRandomNumberGenerator()
+        for whole in 1...20 {
+            for fraction in 1...12 {
+                let text =
+                    digits(whole, &random) + "." + (0..<fraction).map { _ in digits(1, &random) }.joined()
+                for sign in ["", "-"] {
+                    for padding in paddings {
+                        let found = decimal("\(sign)\(text)\",", padding: padding)
+                        #expect(found?.value.description == sign + text)
+                        #expect(found?.count == sign.utf8.count + text.utf8.count)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func integersOfEveryLength() {
+        var random = SystemRandomNumberGenerator()
+        for count in 1...18 {
+            for _ in 0..<20 {
+                let text = digits(count, &random)
+                for sign in ["", "-"] where sign.isEmpty || text != "0" {
+                    for padding in paddings {
+                        let found = integer("\(sign)\(text),", padding: padding)
+                        #expect(found?.value == Int64(sign + text))
+                        #expect(found?.count == sign.utf8.count + count)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func timesOfBothLengths() {
+        var random = SystemRandomNumberGenerator()
+        for (count, isLong) in [(13, false), (16, true)] {
+            for _ in 0..<200 {
+                let text = digits(count, &random)
+                for padding in paddings {
+                    let found = time("\(text),", isLong: isLong, padding: padding)
+                    #expect(found?.value == Int64(text))
+                    #expect(found?.count == count)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: ["", ".5\"", "00.5\"", "01.5\"", "1..5\"", "x\"", "-\"", "+1.5\""])
+    func noDecimal(text: String) {
+        for padding in paddings {
+            #expect(
+                decimal(text, padding: padding).map { text.utf8.dropFirst($0.count).first != 0x22 } ?? true)
+        }
+    }
+
+    @Test(arguments: ["", "01,", "00,", "-,", "x,", "99999999999999999999,"])
+    func noInteger(text: String) {
+        for padding in paddings { #expect(integer(text, padding: padding) == nil) }
+    }
+
+    @Test(arguments: [
+        "0790960630914,", "179096063091,", "17909606309x4,", "1790960 30914,", "/790960630914,",
+    ])
+    func noTime(text: String) {
+        for padding in paddings { #expect(time(text, isLong: false, padding: padding) == nil) }
+    }
+}
