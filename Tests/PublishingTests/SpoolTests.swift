@@ -86,7 +86,7 @@ import Testing
             print("skipped: a tmpfs cannot be mounted here")
             return
         }
-        defer { umount2(directory.path, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(directory.path, Int32(MNT_DETACH)) }
         do {
             let publisher = try Publisher("\(directory.path)/spool")
             let route = try publisher.source.route("a")
