@@ -77,7 +77,8 @@ static void send_step(sending *s, input *in) {
     case 8: seal(s, ALERT, content, take_bytes(in, content, count % 4), step >> 4), s->is_good = 0; break;
     case 9: {
         uint8_t type = (uint8_t)take(in);
-        seal(s, type == DATA ? 24 : type, content, take_bytes(in, content, count % 50), step >> 4);
+        // A record of type 0 has the type that its content ends with: the zero is padding.
+        seal(s, type == DATA || type == 0 ? 24 : type, content, take_bytes(in, content, count % 50), step >> 4);
         s->is_good = 0;
         break;
     }
