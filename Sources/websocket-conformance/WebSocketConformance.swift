@@ -25,6 +25,8 @@ struct WebSocketConformance: ParsableCommand {
     var jobs = 8
     @Option(help: "\(ReactorBackend.allCases.map(\.rawValue).joined(separator: " or ")).")
     var backend = ReactorBackend.epoll
+    @Option(help: "Who opens the records of TLS 1.3: openssl or direct.")
+    var records = TLSContext.Records.openssl
     @Flag(inversion: .prefixedNo, help: "Offer permessage-deflate.")
     var deflate = true
     @Option(help: "A PEM file to trust, for wss://. Default: the environment's AUTOBAHN_CERT.")
@@ -52,7 +54,8 @@ struct WebSocketConformance: ParsableCommand {
         if endpoint.isTLS {
             context = try TLSContext(
                 certificateAuthority: certificateAuthority
-                    ?? WebSocketConformance.environment("AUTOBAHN_CERT"))
+                    ?? WebSocketConformance.environment("AUTOBAHN_CERT"),
+                records: records)
         }
         if let problem = ReactorBackend.choose(backend).problem {
             throw SuiteFailure(description: "no \(backend.rawValue) here: \(problem)")
@@ -65,3 +68,4 @@ struct WebSocketConformance: ParsableCommand {
 }
 
 extension ReactorBackend: ExpressibleByArgument {}
+extension TLSContext.Records: ExpressibleByArgument {}
