@@ -79,7 +79,7 @@ let package = Package(
         .executableTarget(
             name: "exchange-collector",
             dependencies: [
-                "ControlPlane",
+                "ControlPlane", "MarketData",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -56,11 +56,12 @@ public final class MarketReader<Token> {
     public private(set) var held = 0
 
     /// Events that come ahead of others wait for them, `maxWait` seconds and `maxHeld` events at most; then the hole is
-    /// called missing. `byIdentity`: trades that were published more than once are handed on once.
+    /// called missing. `byIdentity`: trades that were published more than once are handed on once. `dictionaries`: files
+    /// of `train-dictionary`, for messages with the attribute `dictionary`.
     public init(
-        maxWait: Double = 10, maxHeld: Int = 100_000, byIdentity: Bool = true
+        maxWait: Double = 10, maxHeld: Int = 100_000, byIdentity: Bool = true, dictionaries: [[UInt8]] = []
     ) throws(UnreadableMessage) {
-        decoder = try MessageDecoder()
+        decoder = try MessageDecoder(dictionaries: dictionaries)
         self.maxWait = maxWait
         self.maxHeld = maxHeld
         identities = byIdentity ? IdentityBook() : nil

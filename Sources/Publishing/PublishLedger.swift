@@ -63,6 +63,8 @@ public final class PublishLedger: Sendable {
         case reconnects
         /// Answers with HTTP 200 but without grpc-status.
         case answersWithoutStatus
+        /// Bytes that Pub/Sub bills for publishing, as ``PublishPrice`` estimates them.
+        case billedBytes
         /// Topics created, or found to exist when they should be created.
         case topicsReady
         /// Gauge: topics that are still to be created.

@@ -240,6 +240,10 @@ public struct CollectorSnapshot: Sendable {
         public var requests: [String: Int] = [:]
         /// Requests sent again.
         public var retries = 0
+        /// Bytes that Pub/Sub bills for publishing; an estimate.
+        public var billedBytes = 0
+        /// What publishing as in the last minute would cost in a day, US dollars; an estimate.
+        public var dollarsPerDay = 0.0
         /// Connections to Pub/Sub now.
         public var connections = 0
         /// Connections to Pub/Sub that ended, by either side's doing.

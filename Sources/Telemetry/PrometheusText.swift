@@ -123,6 +123,14 @@ public enum PrometheusText {
         }
         page.begin("collector_publish_retries_total", .counter, "Requests to Pub/Sub that were sent again.")
         page.sample([], counts.retries)
+        page.begin(
+            "collector_publish_billed_bytes_total", .counter,
+            "Bytes that Pub/Sub bills for publishing, estimated; each subscription's delivery comes on top.")
+        page.sample([], counts.billedBytes)
+        page.begin(
+            "collector_publish_cost_dollars_per_day", .gauge,
+            "What publishing as in the last minute would cost in a day, US dollars, estimated.")
+        page.sample([], counts.dollarsPerDay)
         page.begin("collector_publish_connections", .gauge, "Connections to Pub/Sub.")
         page.sample([], counts.connections)
         page.begin("collector_publish_reconnects_total", .counter, "Connections to Pub/Sub that ended.")

@@ -136,6 +136,8 @@ struct StatusDocument: Encodable {
         var compressedBytes: Int
         var requests: [String: Int]
         var retries: Int
+        var billedBytes: Int
+        var dollarsPerDay: Double
         var connections: Int
         var reconnects: Int
         var topicsPending: Int
@@ -238,6 +240,8 @@ struct StatusDocument: Encodable {
             sink: snapshot.publishing.sink, batches: snapshot.publishing.batches,
             rawBytes: snapshot.publishing.rawBytes, compressedBytes: snapshot.publishing.compressedBytes,
             requests: snapshot.publishing.requests, retries: snapshot.publishing.retries,
+            billedBytes: snapshot.publishing.billedBytes,
+            dollarsPerDay: snapshot.publishing.dollarsPerDay,
             connections: snapshot.publishing.connections, reconnects: snapshot.publishing.reconnects,
             topicsPending: snapshot.publishing.topicsPending,
             keysPaused: snapshot.publishing.keysPaused,

@@ -140,6 +140,9 @@ extension Collector {
             counts.requests[code.name] = ledger.requests(code)
         }
         counts.retries = ledger.total(.retries)
+        counts.billedBytes = ledger.total(.billedBytes)
+        counts.dollarsPerDay = PublishPrice.dollars(
+            bytes: billedRate.note(counts.billedBytes, now: ck_monotonic_nanos()) * 86_400)
         counts.connections = ledger.total(.connectionsOpen)
         counts.reconnects = ledger.total(.reconnects)
         counts.topicsPending = ledger.total(.topicsPending)

@@ -42,6 +42,7 @@ public final class Collector: Sendable {
     /// What fills holes over REST.
     let repairs = Mutex<[RepairService]>([])
     let spooling = Spooling()
+    let billedRate = BilledRate()
 
     /// Makes everything that can fail, so that ``start()`` finds it ready; nothing runs or connects yet.
     ///

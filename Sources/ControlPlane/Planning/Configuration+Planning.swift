@@ -43,7 +43,18 @@ extension Configuration {
         topics(of: exchanges.map(\.streams), exchange: index)
     }
 
-    /// The same for these streams, by market.
+    /// The variable `interval` of a stream's topic.
+    static func intervalName(_ stream: StreamPlan) -> String {
+        let name: String? =
+            switch stream.kind {
+            case .kline: Interval(rawValue: stream.variant)?.name
+            case .ticker: TickerWindow(rawValue: stream.variant)?.name
+            default: nil
+            }
+        return name ?? "none"
+    }
+
+    /// The topics of these streams, by market.
     func topics(of streams: [[StreamPlan]], exchange index: Int? = nil) -> [String] {
         // It was checked when the configuration was read.
         guard let template = try? TopicTemplate(sink.topic) else { return [] }
@@ -52,16 +63,10 @@ extension Configuration {
         for (position, exchange) in exchanges.enumerated() where index == nil || index == position {
             for stream in streams[position] {
                 guard let symbol = stream.symbol else { continue }
-                let interval: String? =
-                    switch stream.kind {
-                    case .kline: Interval(rawValue: stream.variant)?.name
-                    case .ticker: TickerWindow(rawValue: stream.variant)?.name
-                    default: nil
-                    }
                 let topic = template.renderTopicID(
                     TopicTemplate.Values(
                         type: stream.kind.name, exchange: exchange.exchange, symbol: symbol,
-                        interval: interval ?? "none", market: exchange.market))
+                        interval: Configuration.intervalName(stream), market: exchange.market))
                 if seen.insert(topic).inserted { topics.append(topic) }
             }
         }

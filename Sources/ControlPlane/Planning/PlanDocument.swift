@@ -48,9 +48,14 @@ public struct PlanDocument: Encodable {
     var lanes: [Lane]
     var budget: Budget
     var warnings: [String]
+    /// On Pub/Sub; absent for other sinks.
+    var estimate: CostEstimate?
 
-    /// `streams`: with the names of all streams.
-    public init(_ configuration: Configuration, plan: FleetPlan, streams: Bool = false) {
+    /// `streams`: with the names of all streams. `estimate`: what it would cost on Pub/Sub.
+    public init(
+        _ configuration: Configuration, plan: FleetPlan, streams: Bool = false, estimate: CostEstimate? = nil
+    ) {
+        self.estimate = estimate
         let cost = PlanCost(plan)
         collector = configuration.collector.name
         exchanges = plan.markets.enumerated().map { index, market in

@@ -8,13 +8,15 @@ public struct PlanText {
     private let cost: PlanCost
 
     /// Some lines without a newline at the end. `streams`: with the names of all streams.
-    public static func render(_ configuration: Configuration, plan: FleetPlan, streams: Bool = false)
-        -> String
-    {
+    /// `cost`: what it would cost on Pub/Sub; nil: nothing is said of it.
+    public static func render(
+        _ configuration: Configuration, plan: FleetPlan, streams: Bool = false, cost: CostEstimate? = nil
+    ) -> String {
         var text = PlanText(configuration: configuration, plan: plan)
         text.head()
         for market in plan.markets.indices { text.market(market, streams: streams) }
         text.budget()
+        if let cost { text.lines += CostText.render(cost) }
         return text.lines.joined(separator: "\n")
     }
 
