@@ -18,7 +18,8 @@ import Testing
             batching: { maxDelay: \(delayNanos / 1_000_000)ms, payload: \(payload) }
             sink: { type: pubsub, project: test\(topic.map { ", topic: \"\($0)\", orderingKey: \"{exchange}\"" } ?? "") }
             """
-        return try Configuration.parse(yaml: text, file: "test.yaml", context: ExamplesTests.context).configuration
+        let context = ExamplesTests.context
+        return try Configuration.parse(yaml: text, file: "test.yaml", context: context).configuration
     }
 
     private func row(_ estimate: CostEstimate, _ layout: CostEstimate.Layout, _ delay: Int64) throws
