@@ -64,6 +64,26 @@ class Network:
         tool("ip", "-n", self.name, "neigh", "del", f"10.77.{leg}.1", "dev", f"exchange{leg}")
 
     @staticmethod
+    def loss_missing() -> str | None:
+        """Why packets cannot be dropped at random by nftables, or None."""
+        try:
+            tool("nft", "add table inet probe; add chain inet probe lost; add rule inet probe lost numgen random mod 100 < 1 drop")
+            tool("nft", "delete table inet probe")
+        except (RuntimeError, OSError) as error:
+            return str(error).strip().splitlines()[0]
+        return None
+
+    def lose(self, leg: int, percent: int):
+        """So many packets of a hundred are lost where they arrive, on both ends of a cable; 0: none any more."""
+        for place, device in (((), f"fault{leg}"), (("ip", "netns", "exec", self.name), f"exchange{leg}")):
+            subprocess.run([*place, "nft", "delete table inet faults"], capture_output=True)
+            if percent:
+                # Where they arrive: what is dropped while it is sent comes back to the sender as an error.
+                tool(*place, "nft",
+                     "add table inet faults; add chain inet faults lost { type filter hook input priority 0; };"
+                     f" add rule inet faults lost iifname {device} numgen random mod 100 < {percent} drop")
+
+    @staticmethod
     def netem_missing() -> str | None:
         """Why there is no netem, or None."""
         try:
