@@ -36,13 +36,21 @@ struct BinanceBackfill: Backfill {
         }
     }
 
+    func serves(_ kind: EventKind) -> Bool {
+        switch kind {
+        case .trade: market == .spot
+        case .aggTrade, .kline: true
+        default: false
+        }
+    }
+
     func request(for range: MissingRange, from first: Int64, symbol: String) -> BackfillRequest? {
         let symbol = BinanceBackfill.encoded(symbol)
         // One row more than is missing proves that those before it are all that there are.
         let limit = Int(min(Int64(BinanceBackfill.limit), max(1, range.last - first) + 2))
         switch range.kind {
         case .trade:
-            guard market == .spot else { return nil }
+            guard serves(.trade) else { return nil }
             return BackfillRequest(
                 target: "\(root)/historicalTrades?symbol=\(symbol)&fromId=\(first)&limit=\(limit)",
                 weight: 25, first: first, limit: limit)

@@ -11,6 +11,9 @@ public protocol Backfill: Sendable {
     /// The answer's header that tells how much of it is used, in lower case.
     var usedWeightHeader: String { get }
 
+    /// Whether it serves what is past of that kind without a key.
+    func serves(_ kind: EventKind) -> Bool
+
     /// Asks for what of a hole follows from `first` on; nil where the exchange does not serve it without a key.
     ///
     /// - Parameter symbol: of the hole's instrument, as the exchange spells it.

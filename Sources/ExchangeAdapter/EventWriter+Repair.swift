@@ -8,7 +8,7 @@ extension EventWriter {
     mutating func awaitRepair(_ index: Int, before entry: HeldEvents.Entry, now: Int64) -> Bool {
         let history = sequences.history(index)
         let market = Int(history.pointee.market)
-        guard let repair, market < repair.patience.count, let patience = repair.patience[market] else {
+        guard let repair, let patience = repair.patience(SequenceTable.kind(index), market: market) else {
             return false
         }
         if history.pointee.askedTo < entry.id {
@@ -38,10 +38,9 @@ extension EventWriter {
         return true
     }
 
-    /// Whether holes of a market are filled over REST.
-    func repairs(_ market: Int) -> Bool {
-        guard let repair, market < repair.patience.count else { return false }
-        return repair.patience[market] != nil
+    /// Whether holes of a market's kind are filled over REST.
+    func repairs(_ kind: EventKind, market: Int) -> Bool {
+        repair?.patience(kind, market: market) != nil
     }
 
     /// Whether what waits in a sequence waits for a repair, and not for another connection.

@@ -62,7 +62,7 @@ extension EventWriter {
         let waits = history.pointee.head != 0
         // The only connection cannot bring what it has jumped over.
         if !isTracking { _ = advance(index, id) }
-        if waits || repairs(source.market)
+        if waits || repairs(kind, market: source.market)
             || (isTracking && mayCome(index, upTo: id - 1, shard: source.shard))
         {
             if hold(kind, index, id: id, time: time, size: size, cause: cause) { return }

@@ -119,13 +119,23 @@ public final class RepairMailbox: Sendable {
     public let deliveries: CommandQueue<RepairDelivery>
     /// By market: how long an event waits for those before it, ns; nil: nothing is repaired.
     public let patience: [Int64?]
+    /// By market: the kinds that the exchange tells of again. Nobody waits for others.
+    public let served: [Set<EventKind>]
 
     /// - Parameters:
     ///   - patience: by market, see ``patience``.
+    ///   - served: by market, see ``served``.
     ///   - parser: wakes the parser thread.
-    public init(patience: [Int64?], parser: Waker? = nil) {
+    public init(patience: [Int64?], served: [Set<EventKind>], parser: Waker? = nil) {
         self.patience = patience
+        self.served = served
         missing = patience.map { _ in CommandQueue(capacity: RepairMailbox.missingCapacity) }
         deliveries = CommandQueue(capacity: RepairMailbox.deliveryCapacity, waker: parser)
+    }
+
+    /// How long an event of that kind waits for those before it, ns; nil: nothing of it is repaired.
+    func patience(_ kind: EventKind, market: Int) -> Int64? {
+        guard market < patience.count, served[market].contains(kind) else { return nil }
+        return patience[market]
     }
 }

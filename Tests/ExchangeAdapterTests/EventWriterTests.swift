@@ -24,6 +24,25 @@ import Testing
         #expect(bench.notices.drain().map(\.firstMissing) == [102, 107])
     }
 
+    @Test func onlyWhatTheExchangeServesIsWaitedFor() throws {
+        let patience: Int64 = 2_000_000_000
+        let unserved = try WriterBench(repair: RepairMailbox(patience: [patience], served: [[.aggTrade]]))
+        for id in [100, 103] as [Int64] { unserved.trade(id) }
+        #expect(
+            unserved.take() == [
+                .event(.trade, 100), .event(.trade, 103), .gap(101, 102, .open, .sequence),
+            ])
+        let mailbox = RepairMailbox(patience: [patience], served: [[.trade]])
+        let served = try WriterBench(repair: mailbox)
+        for id in [100, 103] as [Int64] { served.trade(id) }
+        #expect(served.settle())
+        #expect(served.take() == [.event(.trade, 100)])
+        #expect(mailbox.missing[0].drain().map(\.first) == [101])
+        served.now += patience + 1
+        #expect(served.settle())
+        #expect(served.take() == [.gap(101, 102, .open, .sequence), .event(.trade, 103)])
+    }
+
     @Test func whatComesLateIsPublishedAndSaid() throws {
         let bench = try WriterBench()
         for id in [100, 104, 102, 102, 101, 103, 103] as [Int64] { bench.trade(id) }

@@ -25,13 +25,13 @@ final class WriterBench {
     var now: Int64 = 1_000_000_000
 
     /// `members`: links by member.
-    init(isPaired: Bool = false, ringBytes: Int = 1 << 20) throws {
+    init(isPaired: Bool = false, ringBytes: Int = 1 << 20, repair: RepairMailbox? = nil) throws {
         let (producer, consumer, _) = try Ring.make(name: "writer", minimumCapacity: ringBytes)
         guard let writing = producer.take(), let reading = consumer.take() else { throw AlreadyTaken() }
         self.consumer = reading
         writer = EventWriter(
             producer: writing, counters: counters, instrumentCapacity: 10, gapNotices: notices,
-            activity: activity, legs: legs)
+            activity: activity, legs: legs, repair: repair)
         writer.setLinks(
             (0..<4).map { ParserLink(market: 0, shard: 0, member: $0, isPaired: isPaired) })
     }

@@ -47,6 +47,9 @@ struct Lane {
 
         repair = RepairMailbox(
             patience: configuration.exchanges.map { $0.repair.isEnabled ? $0.repair.holdNanos : nil },
+            served: adapters.map { adapter in
+                Set(EventKind.allCases.filter { adapter.backfill?.serves($0) == true })
+            },
             parser: threads.parse[index].waker)
 
         // Whatever is configured, the largest message must fit, as frame and as the events that it becomes.
