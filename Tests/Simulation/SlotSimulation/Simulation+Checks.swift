@@ -3,7 +3,7 @@ import Wire
 /// What must always hold.
 extension Simulation {
     /// Wake-ups and actions of a slot in an hour that are no livelock: a dial a second at the most, and the looks at a
-    /// successor every 20 ms for as long as it may take.
+    /// successor, at last one a second, for as long as it may take.
     private static let actionsInAnHour = 3_000
     private static let ticksInAnHour = 30_000
 
