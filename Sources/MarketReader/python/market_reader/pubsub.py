@@ -1,5 +1,6 @@
 """Receives from a subscription of Google Cloud Pub/Sub with the official client."""
 
+import concurrent.futures
 import logging
 import threading
 import time
@@ -94,6 +95,9 @@ class MarketSubscriber:
         self.future.cancel()
         try:
             self.future.result(timeout=timeout)
+        except concurrent.futures.TimeoutError:
+            # The client library's threads are daemons: they keep nothing from ending.
+            log.warning("%s: the streaming pull did not end within %s s", self.subscription, timeout)
         finally:
             self._clock.join(timeout)
             if self._owns_client:
