@@ -43,6 +43,11 @@ class MarketSubscriber:
         self._failure: Exception | None = None
         self._clock = threading.Thread(target=self._tick, name="market-reader-clock", daemon=True)
         self._clock.start()
+        # What waits for others is not acknowledged, so as many must be let in as may wait: else the client would hold back the
+        # very message that they wait for.
+        options.setdefault(
+            "flow_control",
+            pubsub_v1.types.FlowControl(max_messages=self.reader.max_held, max_bytes=512 << 20))
         self.future = self._client.subscribe(subscription, callback=self._receive, **options)
 
     def _receive(self, received):

@@ -63,7 +63,7 @@ class MarketReader:
         by_identity: bool = True,
     ):
         self._dictionaries = dictionaries
-        self._max_wait, self._max_held = max_wait, max_held
+        self._max_wait, self.max_held = max_wait, max_held
         self._identities = IdentityBook() if by_identity else None
         self._sources: dict[str, OrderedDict[str, _Run]] = {}
         self._held = 0
@@ -94,7 +94,7 @@ class MarketReader:
         self._release(run, reading)
         self._finish(delivery, reading)
         self._give_up(source, key, run, run.book.give_up(now - self._max_wait), reading)
-        while self._held > self._max_held and run.held:
+        while self._held > self.max_held and run.held:
             self._give_up(source, key, run, run.book.give_up_first(), reading)
         return reading
 
