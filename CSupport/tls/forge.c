@@ -36,6 +36,8 @@ size_t ct_forge_record(ct_forge *forge, uint8_t type, const void *content, size_
     return ct_aead_seal(forge->aead, forge->sequence++, header, sealed, inner, sealed) ? CT_RECORD_HEADER + size : 0;
 }
 
+void ct_forge_rewind(ct_forge *forge) { forge->sequence = 0; }
+
 int ct_forge_renew(ct_forge *forge) {
     forge->sequence = 0;
     return ct_aead_renew(forge->aead);

@@ -41,6 +41,8 @@ static size_t take_bytes(input *in, uint8_t *to, size_t count) {
 
 typedef struct {
     ct_forge *forge;
+    // Whether its key is no longer the first.
+    int is_renewed;
     size_t count, data, latest;
     // Whether all of it must be read.
     int is_good;
@@ -72,6 +74,7 @@ static void send_step(sending *s, input *in) {
         const uint8_t update[] = {24, 0, 0, 1, (uint8_t)(count & 1)};
         seal(s, HANDSHAKE, update, sizeof update, step >> 4);
         ct_forge_renew(s->forge);
+        s->is_renewed = 1;
         break;
     }
     case 8: seal(s, ALERT, content, take_bytes(in, content, count % 4), step >> 4), s->is_good = 0; break;
@@ -100,7 +103,7 @@ static void send_step(sending *s, input *in) {
         break;
     }
     case 13: s->count = s->latest, s->is_good = 0; break;
-    case 14: ct_forge_renew(s->forge), s->is_good = 0; break;
+    case 14: ct_forge_renew(s->forge), s->is_renewed = 1, s->is_good = 0; break;
     default: seal(s, 0, content, 0, count % 100), s->is_good = 0; break;
     }
 }
@@ -109,6 +112,7 @@ static void send_step(sending *s, input *in) {
 /// whole messages.
 typedef struct {
     ct_aead *aead;
+    int is_renewed;
     uint64_t sequence;
     uint8_t message[1 << 18];
     size_t held;
@@ -148,6 +152,7 @@ static int judge(judge_state *j, ct_notice notice) {
     j->held -= at;
     if (updates == 0) return 1;
     check(ct_aead_renew(j->aead) == 0, "renewing");
+    j->is_renewed = 1;
     j->sequence = 0;
     return 1;
 }
@@ -157,7 +162,8 @@ static int receive(ct_records *records, sending *s, judge_state *j, input whole)
     input in = whole;
     size_t given = 0, read = 0;
     for (;;) {
-        size_t most = take(&in), room = most < 200 ? 1 + most * 7 : 65536, got = 0;
+        // What the input does not say is read at once: byte by byte it would take longer than all that the input says.
+        size_t most = in.left > 0 ? take(&in) : 255, room = most < 200 ? 1 + most * 7 : 65536, got = 0;
         // Exactly so much memory, so that a byte too much is noticed.
         uint8_t *bytes = malloc(room);
         ct_records_state state = ct_records_open(records, bytes, room, &got);
@@ -187,14 +193,25 @@ static int receive(ct_records *records, sending *s, judge_state *j, input whole)
     return read == s->data;
 }
 
+/// The server's and the judge's ends with a suite's first key. They are kept as long as nobody renews it, since most of a run's
+/// time would go into OpenSSL's making of keys.
+static struct {
+    ct_forge *forge;
+    ct_aead *judge;
+} kept[3];
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const uint8_t secret[48] = {1, 2, 3};
     static judge_state j;
     input in = {data, size};
     unsigned how = take(&in);
-    uint16_t suite = (uint16_t)(0x1301 + how % 3);
+    unsigned which = how % 3;
+    uint16_t suite = (uint16_t)(0x1301 + which);
     size_t secret_size = suite == 0x1302 ? 48 : 32;
-    sending s = {ct_forge_new(suite, secret, secret_size), 0, 0, 0, 1};
+    if (!kept[which].forge) kept[which].forge = ct_forge_new(suite, secret, secret_size);
+    if (!kept[which].judge) kept[which].judge = ct_aead_new(suite, secret, secret_size, CT_ENGINE_EVP);
+    ct_forge_rewind(kept[which].forge);
+    sending s = {kept[which].forge, 0, 0, 0, 0, 1};
     for (int steps = 0; steps < 100 && in.left > 2; steps++) {
         int before = s.is_good;
         send_step(&s, &in);
@@ -203,12 +220,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     ct_records *records = ct_records_new(how & 64 ? 65536 : 1);
     ct_records_begin(records, ct_aead_new(suite, secret, secret_size, how & 32 ? CT_ENGINE_BEST : CT_ENGINE_EVP));
-    j.aead = ct_aead_new(suite, secret, secret_size, CT_ENGINE_EVP);
+    j.aead = kept[which].judge;
+    j.is_renewed = 0;
     j.sequence = j.held = 0;
     int is_whole = receive(records, &s, &j, (input){data, size});
     check(is_whole || !s.is_good, "good records were not read to their end");
-    ct_aead_free(j.aead);
     ct_records_free(records);
-    ct_forge_free(s.forge);
+    if (j.is_renewed) ct_aead_free(j.aead), kept[which].judge = NULL;
+    if (s.is_renewed) ct_forge_free(s.forge), kept[which].forge = NULL;
     return 0;
 }

@@ -18,6 +18,8 @@ void ct_forge_free(ct_forge *forge);
 /// 0.
 size_t ct_forge_record(ct_forge *forge, uint8_t type, const void *content, size_t count, size_t padding,
                        uint8_t *record);
+/// What follows is sealed with the same key, from number 0 on.
+void ct_forge_rewind(ct_forge *forge);
 /// What follows is sealed with the next key, from number 0 on. 0, or -1.
 int ct_forge_renew(ct_forge *forge);
 
