@@ -26,7 +26,7 @@ func compareInMemory(_ words: [String]) throws {
     }
     let symbols = try lines(of: words[2])
     let library = try Rival.load(words[0])
-    let rivals = try ["rv_simdjson", "rv_speculating"].map {
+    let rivals = try ["rv_plain", "rv_simdjson", "rv_speculating"].map {
         try Rival(library, prefix: $0, symbols: symbols)
     }
     let comparison = MemoryComparison(symbols: symbols, rivals: rivals, library: library, rounds: rounds)

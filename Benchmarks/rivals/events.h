@@ -58,6 +58,10 @@ void *rv_simdjson_make(const char *const *symbols, size_t count);
 rv_decode rv_simdjson_decode;
 const char *rv_simdjson_name(void); // with its version and the instruction set it has chosen
 
+void *rv_plain_make(const char *const *symbols, size_t count);
+rv_decode rv_plain_decode;
+const char *rv_plain_name(void);
+
 void *rv_speculating_make(const char *const *symbols, size_t count);
 rv_decode rv_speculating_decode;
 const char *rv_speculating_name(void);
