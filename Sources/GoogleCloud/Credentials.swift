@@ -54,6 +54,10 @@ public final class Credentials: Sendable {
                     + " \(CredentialsFile.universe) is supported: unset it")
         }
         let quotaProject = environment["GOOGLE_CLOUD_QUOTA_PROJECT"].flatMap { $0.isEmpty ? nil : $0 }
+        guard quotaProject.map(AccessToken.isUsable) ?? true else {
+            throw CredentialsError(
+                description: "GOOGLE_CLOUD_QUOTA_PROJECT is no project id; set it as in my-project-123")
+        }
         if let path = environment["GOOGLE_APPLICATION_CREDENTIALS"], !path.isEmpty {
             let file = try CredentialsFile(path: path, origin: "GOOGLE_APPLICATION_CREDENTIALS=\(path)")
             return try Credentials(file, quotaProject: quotaProject)

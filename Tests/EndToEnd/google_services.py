@@ -2,7 +2,6 @@
 Secret Manager, over real sockets. What a request holds beyond, or lacks of, what the service documents is an error of
 its own; answers can be scripted."""
 
-import base64
 import json
 import threading
 import time
@@ -17,8 +16,10 @@ import google_crc32c
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from google.cloud import secretmanager_v1
+from google.api_core import path_template
 from google.cloud.iam_credentials_v1.types import GenerateAccessTokenRequest
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import rest_base
+from google.cloud.secretmanager_v1.types import AccessSecretVersionRequest, AccessSecretVersionResponse, SecretPayload
 from google.protobuf import json_format
 
 ACCOUNT = "collector@test-project.iam.gserviceaccount.com"
@@ -29,6 +30,8 @@ TOKEN_AUDIENCE = "https://oauth2.googleapis.com/token"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+# The paths of a secret's access, as the official client has them.
+ACCESS = rest_base._BaseSecretManagerServiceRestTransport._BaseAccessSecretVersion._get_http_options()
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 SUBJECT = "subject-token-of-another-provider-0123456789abcdef"
 REFRESH = "1//refresh-token-0123456789-abcdefghijklmnop"
@@ -150,7 +153,7 @@ class Services:
             service, answer = "metadata", self.metadata
         elif path.startswith("/subject"):
             service, answer = "subject", self.subject
-        elif path.endswith(":access"):
+        elif path.partition("?")[0].endswith(":access"):
             service, answer = "secrets", self.access
         else:
             service, answer = "none", self.nothing
@@ -285,12 +288,11 @@ class Services:
     def access(self, handler, path, body):
         self.demand(handler.command == "GET" and not body, "a secret is read with GET")
         self.bearer(handler, CLOUD)
-        name = path.removeprefix("/v1/").removesuffix(":access")
-        # The official client's own patterns.
-        client = secretmanager_v1.SecretManagerServiceClient
-        parsed = client.parse_secret_version_path(name) or {}
-        if "locations" not in name:
-            self.demand(len(parsed) == 3, f"name {name}")
+        path, _, query = path.partition("?")
+        self.demand(any(path_template.validate(rule["uri"], path) for rule in ACCESS), f"path {path}")
+        # What is neither in the path nor a field of the message is an error.
+        fields = {**dict(urllib.parse.parse_qsl(query)), "name": path.removeprefix("/v1/").removesuffix(":access")}
+        name = json_format.ParseDict(fields, AccessSecretVersionRequest.pb()()).name
         if name not in self.secrets:
             raise api_error(404, "NOT_FOUND", f"Secret Version [{name}] not found.")
         data = self.secrets[name]
@@ -299,10 +301,9 @@ class Services:
             sum_ ^= 1
         if self.corrupts == "data":
             data = data[::-1]
-        return {
-            "name": name.replace("latest", "3"),
-            "payload": {"data": base64.b64encode(data).decode(), "dataCrc32c": str(sum_)},
-        }
+        response = AccessSecretVersionResponse(
+            name=name.replace("latest", "3"), payload=SecretPayload(data=data, data_crc32c=sum_))
+        return json_format.MessageToDict(AccessSecretVersionResponse.pb(response))
 
     def nothing(self, handler, path, body):
         self.demand(False, f"unknown path {path}")

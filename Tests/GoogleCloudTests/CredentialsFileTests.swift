@@ -78,6 +78,12 @@ import Testing
         #expect(try Credentials.resolve(environment: environment).quotaProject == "billed")
         environment["GOOGLE_CLOUD_QUOTA_PROJECT"] = "other"
         #expect(try Credentials.resolve(environment: environment).quotaProject == "other")
+        // It goes into a header.
+        environment = ["GOOGLE_CLOUD_QUOTA_PROJECT": "a\r\nx: y", "GCE_METADATA_HOST": "127.0.0.1:1"]
+        let error = #expect(throws: CredentialsError.self) {
+            try Credentials.resolve(environment: environment)
+        }
+        #expect(error?.description.contains("GOOGLE_CLOUD_QUOTA_PROJECT") == true)
     }
 }
 

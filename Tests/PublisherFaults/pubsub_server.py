@@ -76,6 +76,9 @@ class Script:
         """Whether the authorization header is good."""
         return True
 
+    def note(self, head):
+        """Sees the headers of each request."""
+
 
 class Refusal(Exception):
     def __init__(self, status, text):
@@ -266,6 +269,7 @@ class Connection(asyncio.Protocol):
         try:
             kind, message, name, script = self.read(head, body)
             project, topic = TOPIC.fullmatch(name).groups()
+            script.note(head)
             if not script.token(head.get("authorization", "")):
                 fate = Fate(store=False, status=UNAUTHENTICATED, message="the token has expired")
             elif kind == "CreateTopic":

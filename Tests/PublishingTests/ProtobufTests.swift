@@ -224,9 +224,15 @@ enum PublishedRequest {
         #expect(outcome(curl: 92) == RequestOutcome(.unknown, text: String(cString: cc_code_text(92))))
         let timeout = outcome(curl: 28)
         #expect(timeout.code == .deadlineExceeded && timeout.isLinkFault)
-        for code: Int32 in [6, 7, 16, 18, 35, 52, 55, 56, 60] {
+        for code: Int32 in [6, 7, 16, 18, 35, 52, 55, 56] {
             let result = outcome(curl: code, text: "words")
             #expect(result.code == .unavailable && result.isLinkFault && result.text == "words")
+        }
+        // Of certificates the remedy is told, too.
+        for code: Int32 in [60, 77] {
+            let result = outcome(curl: code, text: "words")
+            #expect(result.code == .unavailable && result.isLinkFault)
+            #expect(result.text.hasPrefix("words") && result.text.contains("SSL_CERT_FILE"))
         }
         // An HTTP/1 answer, even a friendly one, was not given by a gRPC service.
         let old = outcome(version: 1, response: twoIDs)

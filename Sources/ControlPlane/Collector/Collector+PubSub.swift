@@ -18,10 +18,17 @@ extension Collector {
         if let endpoint = sink.endpoint {
             settings.endpoint = try PubSubEndpoint(endpoint, source: "sink.endpoint")
         }
+        var tokens: (any TokenSource)?
         // Credentials are shown to nobody in clear text; the emulator takes none.
-        let isEmulator = !settings.endpoint.isSecure
-        let made = try PubSubSink(
-            settings: settings, ledger: ledger, tokens: isEmulator ? nil : try makeTokenSource())
+        if settings.endpoint.isSecure {
+            let environment = ProcessInfo.processInfo.environment
+            let credentials = try Collector.startedCredentials(environment)
+            logger.info("credentials: \(credentials.description)")
+            settings.quotaProject = credentials.quotaProject
+            settings.certificateAuthority = environment["SSL_CERT_FILE"].flatMap { $0.isEmpty ? nil : $0 }
+            tokens = CredentialTokens(credentials: credentials)
+        }
+        let made = try PubSubSink(settings: settings, ledger: ledger, tokens: tokens)
         if sink.createTopics {
             made.ensureTopics(configuration.topics())
             topicWatch.begin(made.topicRequests)
@@ -41,11 +48,10 @@ extension Collector {
     /// than with the first batch.
     private static let tokenPatience = 15.0
 
-    private func makeTokenSource() throws -> any TokenSource {
-        let credentials = try Credentials.resolve(environment: ProcessInfo.processInfo.environment)
-        try credentials.start(patience: Collector.tokenPatience)
-        logger.info("credentials: \(credentials.description)")
-        return CredentialTokens(credentials: credentials)
+    private static func startedCredentials(_ environment: [String: String]) throws -> Credentials {
+        let credentials = try Credentials.resolve(environment: environment)
+        try credentials.start(patience: tokenPatience)
+        return credentials
     }
 }
 

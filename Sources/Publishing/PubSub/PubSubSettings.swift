@@ -129,6 +129,8 @@ public struct PubSubSettings: Sendable {
     public var slowRetry: Int64 = 30_000_000_000
     /// A PEM file with the authorities to trust; nil: the system's.
     public var certificateAuthority: String?
+    /// The project whose quota requests count against, sent as `x-goog-user-project`; nil: that of the credentials.
+    public var quotaProject: String?
 
     /// What is done about libcurl's faults; less than all only in the tests that show what each is for.
     package var remedies = CurlRemedies.all

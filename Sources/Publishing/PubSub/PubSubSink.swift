@@ -230,6 +230,7 @@ public final class PubSubSink: Sink {
             "grpc-timeout: \(seconds)S", "accept:", "expect:",
         ]
         if let token { lines.append("authorization: Bearer \(token)") }
+        if let project = settings.quotaProject { lines.append("x-goog-user-project: \(project)") }
         slots[index].hasHeaders = set(lines, on: slots[index].request)
         slots[index].seconds = seconds
         slots[index].token = token

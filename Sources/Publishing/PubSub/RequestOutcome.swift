@@ -73,6 +73,11 @@ struct RequestOutcome: Equatable {
             self.init(.deadlineExceeded, isLinkFault: true, text: text)
         case cc_code_stream:
             self.init(.unknown, text: text)
+        case 60, 77:
+            // CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE
+            self.init(
+                .unavailable, isLinkFault: true,
+                text: "\(text) (SSL_CERT_FILE names the PEM file of the authorities to trust)")
         default:
             self.init(.unavailable, isLinkFault: true, text: text)
         }
