@@ -68,6 +68,8 @@ public struct CostEstimate: Sendable, Equatable, Encodable {
         var rate = 0.0
         var topic: String
         var key: String
+        /// Of a message, with the ordering key, bytes.
+        var attributes: Int
     }
 
     private struct GroupID: Hashable {
@@ -133,6 +135,8 @@ public struct CostEstimate: Sendable, Equatable, Encodable {
         guard let topic = try? TopicTemplate(topicText), let key = try? TopicTemplate(keyText) else {
             return []
         }
+        let isOfOneSymbol = topic.contains(.symbol) || key.contains(.symbol)
+        let routes = RouteTable()
         var groups: [GroupID: Group] = [:]
         for exchange in configuration.exchanges {
             for stream in exchange.streams {
@@ -142,11 +146,29 @@ public struct CostEstimate: Sendable, Equatable, Encodable {
                     interval: Configuration.intervalName(stream), market: exchange.market)
                 let id = GroupID(
                     topic: topic.renderTopicID(values), key: key.render(values), kind: stream.kind)
-                groups[id, default: Group(kind: stream.kind, topic: id.topic, key: id.key)].rate +=
-                    rates[stream.kind] ?? 0
+                let rate = rates[stream.kind] ?? 0
+                if groups[id] != nil {
+                    groups[id]?.rate += rate
+                    continue
+                }
+                let route = routes.append(
+                    kind: stream.kind, market: 0, exchange: exchange.exchange,
+                    symbol: isOfOneSymbol ? symbol : nil, topic: id.topic, orderingKey: id.key)
+                guard let route else { continue }
+                groups[id] = Group(
+                    kind: stream.kind, rate: rate, topic: id.topic, key: id.key,
+                    attributes: MessageContent.attributeBytes(
+                        of: route, collector: configuration.collector.name,
+                        form: form(configuration.batching), events: 1))
             }
         }
         return Array(groups.values)
+    }
+
+    private static func form(_ batching: Configuration.Batching) -> MessageContent.Form {
+        if batching.payload == .event { return .event }
+        guard batching.compression == .zstd else { return .lines }
+        return .compressed(dictionary: batching.dictionary != .none)
     }
 
     private static func row(
@@ -166,8 +188,7 @@ public struct CostEstimate: Sendable, Equatable, Encodable {
                 events = min(events, max(1, Double(batching.maxBytes) / line))
             }
             let messages = group.rate / events
-            // Attributes and key: see Events and attributes in the message contract.
-            let content = sizes.bytes(group.kind, events: events) + CostEstimate.attributeBytes
+            let content = sizes.bytes(group.kind, events: events) + Double(group.attributes)
             let perRequest = min(
                 1 + messages * max(requestSeconds, batching.payload == .event ? Double(delay) / 1e9 : 0),
                 1_000)
@@ -186,7 +207,4 @@ public struct CostEstimate: Sendable, Equatable, Encodable {
         row.busiestKeyBytesPerSecond = keys.values.max() ?? 0
         return row
     }
-
-    /// Attributes of one message with an ordering key, bytes: thirteen keys of 126 bytes together, and their values.
-    static let attributeBytes = 370.0
 }
