@@ -231,6 +231,12 @@ int64_t cc_request_uploaded(const cc_request *request) {
     return (int64_t)count;
 }
 
+int64_t cc_request_moved(const cc_request *request) {
+    curl_off_t count = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_SIZE_DOWNLOAD_T, &count);
+    return cc_request_uploaded(request) + (int64_t)count;
+}
+
 const cc_result *cc_request_result(const cc_request *request) { return &request->result; }
 
 int cc_multi_perform(cc_multi *multi) {

@@ -66,6 +66,8 @@ int cc_request_start(cc_multi *multi, cc_request *request, const void *body, siz
                      int fresh);
 /// Bytes of the body that have left.
 int64_t cc_request_uploaded(const cc_request *request);
+/// Bytes of the body that have left and of the answer that have come: whether it gets on.
+int64_t cc_request_moved(const cc_request *request);
 const cc_result *cc_request_result(const cc_request *request);
 
 /// Moves all requests on. 0, or a CURLMcode.

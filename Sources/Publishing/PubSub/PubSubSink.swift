@@ -32,6 +32,8 @@ public final class PubSubSink: Sink {
     private var lastPerform: Int64 = 0
     /// The longest time without a call of curl_multi_perform while requests are in flight, ns.
     static let performPause: Int64 = 1_000_000
+    /// So many looks without anything new until what is in flight is only waited for.
+    static let shortParkLimit = 4
     private var tokenRetryAt: Int64 = 0
     private var refused: (token: String, until: Int64)?
     // libcurl looks at every request whenever it is called: with some in flight it is called at a pace.
@@ -39,6 +41,9 @@ public final class PubSubSink: Sink {
     // libcurl 7.88.1 returns at once from polling while an upload waits for flow control.
     private var lastPoll: Int64 = 0
     private var quickPolls = 0
+    private var movedBefore: Int64 = 0
+    /// Parks that are to be short: libcurl may have something left to do of which neither socket nor timer tells.
+    private var shortParks = 0
     private var lastSweep: Int64 = 0
     /// Calls of poll, for the test of what keeps them few.
     package private(set) var polls = 0
@@ -119,7 +124,10 @@ public final class PubSubSink: Sink {
         }
         work += startAll(now: now)
         scheduler.tellTroubles(now: now)
-        if work > 0 { quickPolls = 0 }
+        if work > 0 {
+            quickPolls = 0
+            shortParks = PubSubSink.shortParkLimit
+        }
         return work
     }
 
@@ -319,7 +327,8 @@ public final class PubSubSink: Sink {
         }
         polls += 1
         var woken: Int32 = 0
-        let milliseconds = Int32(min((nanos + 999_999) / 1_000_000, 1000))
+        let limit = shortParks > 0 ? PubSubSink.performPause : nanos
+        let milliseconds = Int32((min(nanos, limit) + 999_999) / 1_000_000)
         var descriptors = (waker.descriptor, Int32(-1), Int32(-1), Int32(-1))
         var count: Int32 = 1
         // Others than the first are busy only under load; what is not seen of them waits for `performPause`.
@@ -336,11 +345,26 @@ public final class PubSubSink: Sink {
             cc_multi_poll(
                 links[first], bytes.bindMemory(to: Int32.self).baseAddress, count, milliseconds, &woken)
         }
-        if ready > 0 { lastMove = 0 }
         let now = ck_monotonic_nanos()
+        if ready > 0 {
+            lastMove = 0
+            shortParks = PubSubSink.shortParkLimit
+        } else if shortParks > 0 {
+            shortParks = hasMoved() ? PubSubSink.shortParkLimit : shortParks - 1
+        }
         quickPolls = woken == 0 && now - lastPoll < 50_000 ? quickPolls + 1 : 0
         lastPoll = now
-        if quickPolls >= 2, settings.remedies.contains(.sleepWhenIdle) { waker.wait(nanos: 1_000_000) }
+        guard quickPolls >= 2, settings.remedies.contains(.sleepWhenIdle) else { return }
+        // A large body or answer that gets on by parts wakes us as often, and is not to wait.
+        if !hasMoved() { waker.wait(nanos: 1_000_000) }
+        quickPolls = 0
+    }
+
+    /// Whether bytes of the requests in flight have left or come since the last call.
+    private func hasMoved() -> Bool {
+        let moved = slots.reduce(0) { $0 + ($1.work == nil ? 0 : cc_request_moved($1.request)) }
+        defer { movedBefore = moved }
+        return moved != movedBefore
     }
 
     /// Ends all requests. Batches that are not acknowledged are given up; the ledger has them as in flight.
