@@ -30,6 +30,7 @@ UNAVAILABLE, UNAUTHENTICATED, INTERNAL = 14, 16, 13
 Topic, PublishRequest, PublishResponse = (kind.pb() for kind in (types.Topic, types.PublishRequest, types.PublishResponse))
 TOPIC = re.compile(r"projects/([a-z][a-z0-9-]*)/topics/([A-Za-z][A-Za-z0-9\-_.~+%]{2,254})")
 TIMEOUT = re.compile(r"\d{1,8}[HMSmun]")
+UPGRADE = b"\r\nUpgrade: h2c\r\n"
 
 
 @dataclass
@@ -135,10 +136,12 @@ class Connection(asyncio.Protocol):
         self.waiting = {}  # stream -> bytes and trailers that flow control holds back
         self.flush_timer = None
         self.given_up = set()
+        self.is_fresh = True
 
     def connection_made(self, transport):
         self.transport = transport
         if self.server.closed_door:
+            self.server.broken += 1
             transport.abort()
             return
         self.server.connections += 1
@@ -163,6 +166,14 @@ class Connection(asyncio.Protocol):
             self.transport.write(data)
 
     def data_received(self, data):
+        if self.is_fresh:
+            self.is_fresh = False
+            if self.server.certificate is None and data.startswith(b"POST /google.pubsub.v1.Publisher/") and UPGRADE in data:
+                # libcurl's own second try after a kept cleartext connection has died. It is not understood, so not stored.
+                self.server.upgrades += 1
+                self.server.connections -= 1
+                self.transport.close()
+                return
         try:
             events = self.http.receive_data(data)
         except h2.exceptions.ProtocolError as error:
@@ -203,6 +214,7 @@ class Connection(asyncio.Protocol):
         last = self.http.highest_inbound_stream_id
         self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=int(code)).serialize())
         self.server.goaways += 1
+        self.server.broken += 1
 
     def push(self, stream, limit=1 << 30):
         """Sends as much of the answer as flow control lets through, then the trailers. `limit`: no more bytes than that in one go."""
@@ -324,6 +336,7 @@ class Connection(asyncio.Protocol):
                 pass
             self.flush()
         elif fate.end == "cut":
+            self.server.broken += 1
             # RST rather than FIN.
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
@@ -405,6 +418,10 @@ class Server:
     protocol_errors: list = field(default_factory=list)
     connections: int = 0
     goaways: int = 0
+    # Connections that it ended, or told to end, and those that it refused.
+    broken: int = 0
+    # Requests that came over HTTP/1.1 with the wish to go on with HTTP/2.
+    upgrades: int = 0
     closed_door: bool = False
 
     def __enter__(self):

@@ -33,6 +33,12 @@ struct DeliverCommand: ParsableCommand {
     var rate = 0.0
     @Option(help: "Seconds of the beginning that do not count.")
     var warmUp = 0.0
+    @Flag(help: "Begin once all topics have been made.")
+    var awaitTopics = false
+    @Flag(inversion: .prefixedNo, help: "Ask for the topics beforehand, as the collector does.")
+    var announceTopics = true
+    @Option(help: "Seconds at the end for what is still in flight; default: as --seconds.")
+    var drain: Double?
 
     struct Paused: Encodable {
         var topic: String
@@ -49,9 +55,14 @@ struct DeliverCommand: ParsableCommand {
         var seconds: Double
         var processorSeconds: Double
         var messagesPerSecond: Double
+        /// Of the whole process.
         var microsecondsPerMessage: Double
-        var residentBefore: Int
-        var resident: Int
+        /// Of the publisher's thread alone.
+        var publisherMicrosecondsPerMessage: Double
+        /// Memory that was added since before topics and routes were known, without the driver's own batches.
+        var residentBytes: Int
+        /// Until all topics were there, s; 0 where that was not waited for.
+        var topicSeconds: Double
         var connections: Int
         var reconnects: Int
         var retries: Int
@@ -74,8 +85,11 @@ struct DeliverCommand: ParsableCommand {
             settings: settings, ledger: ledger,
             tokens: settings.endpoint.isSecure ? RenewedToken() : nil)
         let residentBefore = residentBytes()
-        let all = try makeBatches(source)
-        sink.ensureTopics((0..<topics).map(topic))
+        let routes = try makeRoutes(source)
+        let residentRoutes = residentBytes()
+        let all = try routes.map { try makeBatch(source, $0) }
+        let residentOwn = residentBytes() - residentRoutes
+        if announceTopics { sink.ensureTopics((0..<topics).map(topic)) }
         let box = StageBox(
             PublisherStage(
                 input: try source.takeConsumer(), routes: source.routes, sink: sink, waker: control.waker))
@@ -83,16 +97,21 @@ struct DeliverCommand: ParsableCommand {
             guard let stage = box.take() else { preconditionFailure("taken twice") }
             return stage
         }
+        let topicSeconds = awaitTopics ? waitForTopics(ledger) : 0
         var began = ck_monotonic_nanos()
         let limit = began + Int64((seconds + warmUp) * 1e9)
         var processor = processorSeconds()
+        var publisher = threadSeconds("publisher")
         var before = 0
+        var latencyBefore = LatencySnapshot()
         var isWarm = warmUp == 0
         var next = 0
         while ck_monotonic_nanos() < limit, batches == 0 || next < batches {
             let now = ck_monotonic_nanos()
             if !isWarm, now - began >= Int64(warmUp * 1e9) {
                 (isWarm, began, processor, before) = (true, now, processorSeconds(), ledger.eventsPublished)
+                publisher = threadSeconds("publisher")
+                latencyBefore = ledger.latency(kind: .trade)
             }
             let due = rate == 0 ? Int.max : Int(Double(now - limit) / 1e9 * rate + (seconds + warmUp) * rate)
             if next >= due {
@@ -106,18 +125,21 @@ struct DeliverCommand: ParsableCommand {
         let counted = ledger.eventsPublished - before
         let span = Double(ck_monotonic_nanos() - began) / 1e9
         let used = processorSeconds() - processor
+        let publisherUsed = threadSeconds("publisher") - publisher
         let resident = residentBytes()
-        let drained = ck_monotonic_nanos() + Int64(seconds * 1e9)
+        let drained = ck_monotonic_nanos() + Int64((drain ?? seconds) * 1e9)
         while ledger.batchesInFlight > 0 || source.storage.bytesUsed > 0, ck_monotonic_nanos() < drained {
             usleep(1000)
         }
         let total = Double(ck_monotonic_nanos() - began) / 1e9
+        let publisherTotal = threadSeconds("publisher") - publisher
         control.stop()
         thread.join()
         let isCounted = batches > 0
         let time = isCounted ? total : span
-        let messages = isCounted ? ledger.eventsPublished : counted
-        let latency = ledger.latency(kind: .trade)
+        let messages = isCounted ? ledger.eventsPublished - before : counted
+        let latency = ledger.latency(kind: .trade).since(latencyBefore)
+        let publisherTime = isCounted ? publisherTotal : publisherUsed
         let processors = isCounted ? processorSeconds() - processor : used
         try printJSON(
             Report(
@@ -125,7 +147,8 @@ struct DeliverCommand: ParsableCommand {
                 deadLettered: ledger.eventsDeadLettered, seconds: time, processorSeconds: processors,
                 messagesPerSecond: Double(messages) / time,
                 microsecondsPerMessage: processors * 1e6 / Double(max(messages, 1)),
-                residentBefore: residentBefore, resident: resident,
+                publisherMicrosecondsPerMessage: publisherTime * 1e6 / Double(max(messages, 1)),
+                residentBytes: resident - residentBefore - residentOwn, topicSeconds: topicSeconds,
                 connections: ledger.total(.connections), reconnects: ledger.total(.reconnects),
                 retries: ledger.total(.retries), withoutStatus: ledger.total(.answersWithoutStatus),
                 polls: sink.polls,
@@ -142,20 +165,29 @@ struct DeliverCommand: ParsableCommand {
 
     private func topic(_ index: Int) -> String { "market.trade.binance.S\(index)" }
 
-    private func makeBatches(_ source: BatchSource) throws -> [BatchSource.Written] {
-        var all: [BatchSource.Written] = []
-        for topic in 0..<topics {
-            for key in 0..<keys {
-                let route = try source.route(
+    /// s; two minutes at most.
+    private func waitForTopics(_ ledger: PublishLedger) -> Double {
+        let began = ck_monotonic_nanos()
+        while ledger.total(.topicsReady) < topics, ck_monotonic_nanos() - began < 120_000_000_000 {
+            usleep(10_000)
+        }
+        return Double(ck_monotonic_nanos() - began) / 1e9
+    }
+
+    private func makeRoutes(_ source: BatchSource) throws -> [Route] {
+        try (0..<topics).flatMap { topic in
+            try (0..<keys).map { key in
+                try source.route(
                     self.topic(topic), symbol: "S\(topic)",
                     key: keys == 1 ? "binance:S\(topic)" : "binance:S\(topic)-\(key)")
-                let bare = BatchSource.line(route, sequence: 1).utf8.count + 9
-                all.append(
-                    try source.make(
-                        route, events: events, eventMode: eventMode, padding: max(0, eventBytes - bare)))
             }
         }
-        return all
+    }
+
+    private func makeBatch(_ source: BatchSource, _ route: Route) throws -> BatchSource.Written {
+        let bare = BatchSource.line(route, sequence: 1).utf8.count + 9
+        return try source.make(
+            route, events: events, eventMode: eventMode, padding: max(0, eventBytes - bare))
     }
 }
 

@@ -83,6 +83,20 @@ func processorSeconds() -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
+/// What the process's thread of that name has used of a CPU, s; 0 where there is none. From the scheduler's own books.
+func threadSeconds(_ name: String) -> Double {
+    let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+    for task in tasks {
+        let folder = "/proc/self/task/\(task)/"
+        guard (try? String(contentsOfFile: folder + "comm", encoding: .utf8)) == name + "\n",
+            let text = try? String(contentsOfFile: folder + "schedstat", encoding: .utf8),
+            let nanos = text.split(separator: " ").first.flatMap({ Double($0) })
+        else { continue }
+        return nanos / 1e9
+    }
+    return 0
+}
+
 /// Resident memory now, bytes.
 func residentBytes() -> Int {
     guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
