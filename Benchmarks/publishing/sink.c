@@ -1,7 +1,7 @@
 // A Pub/Sub publisher service that counts messages and keeps nothing: HTTP/2 over TLS (nghttp2, OpenSSL, epoll), one thread.
 // Publish by gRPC and by REST; any other gRPC call is answered with an empty message.
 //
-//     sink CERTIFICATE KEY       prints the port, serves until SIGTERM, then prints what it counted
+//     sink CERTIFICATE KEY [MS]  prints the port, serves until SIGTERM, then prints what it counted; MS: answers come so much later
 //
 // Build: cc -O2 -o sink sink.c -lnghttp2 -lssl -lcrypto
 #define _GNU_SOURCE
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WINDOW = 16 << 20, READ = 65536, ID = 17 };
@@ -39,7 +40,17 @@ typedef struct {
     size_t out_left;
 } connection;
 
-static uint64_t messages, requests, body_bytes, connections;
+// An answer that is to come later; all wait equally long, so the first in is the first out.
+typedef struct waiting {
+    connection *c;
+    int32_t id;
+    int64_t due;
+    struct waiting *next;
+} waiting;
+
+static uint64_t messages, requests, body_bytes, billed_bytes, connections;
+static waiting *first_waiting, **last_waiting = &first_waiting;
+static int64_t delay;
 static volatile sig_atomic_t stopped;
 static int poller;
 
@@ -76,6 +87,47 @@ static size_t count_messages(const uint8_t *bytes, size_t count) {
         found += tag >> 3 == 2;
     }
     return found;
+}
+
+// The next field, which must be of bytes; 0 at the end or where it cannot be read.
+static int next_field(const uint8_t **at, const uint8_t *end, uint64_t *number, const uint8_t **content, size_t *size) {
+    uint64_t tag, length;
+    size_t used = varint(*at, (size_t)(end - *at), &tag);
+    if (!used || (tag & 7) != 2) return 0;
+    *at += used;
+    used = varint(*at, (size_t)(end - *at), &length);
+    if (!used || length > (uint64_t)(end - *at) - used) return 0;
+    *number = tag >> 3;
+    *content = *at + used;
+    *size = (size_t)length;
+    *at = *content + length;
+    return 1;
+}
+
+// What Pub/Sub bills a PublishRequest as (https://cloud.google.com/pubsub/pricing): of each message the data, the keys and values of
+// the attributes, the ordering key, 20 bytes of time and 16 of id; of each request at least 1,000 bytes.
+static uint64_t bill(const uint8_t *bytes, size_t count) {
+    const uint8_t *at = bytes, *end = bytes + count, *message, *field, *part;
+    size_t message_size, size, part_size;
+    uint64_t number, sum = 0;
+    while (next_field(&at, end, &number, &message, &message_size)) {
+        if (number != 2) continue;
+        sum += 36;
+        const uint8_t *inner = message, *stop = message + message_size;
+        while (next_field(&inner, stop, &number, &field, &size)) {
+            const uint8_t *entry = field;
+            if (number != 2) sum += size;
+            else
+                while (next_field(&entry, field + size, &number, &part, &part_size)) sum += part_size;
+        }
+    }
+    return sum < 1000 ? 1000 : sum;
+}
+
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
 static size_t count_rest(const uint8_t *bytes, size_t count) {
@@ -133,6 +185,7 @@ static void answer(nghttp2_session *session, stream *s) {
     messages += count;
     requests++;
     body_bytes += s->used;
+    if (s->is_publish && s->used >= 5) billed_bytes += bill(s->body + 5, s->used - 5);
     nghttp2_nv head[] = {
         {(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE},
         {(uint8_t *)"content-type", (uint8_t *)(s->is_rest ? "application/json" : "application/grpc"), 12, 16, NGHTTP2_NV_FLAG_NONE},
@@ -175,10 +228,17 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
-    (void)context;
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (s && !s->answer) answer(session, s);
+    if (!s || s->answer) return 0;
+    if (!delay) {
+        answer(session, s);
+        return 0;
+    }
+    waiting *w = calloc(1, sizeof *w);
+    *w = (waiting){.c = context, .id = frame->hd.stream_id, .due = now() + delay};
+    *last_waiting = w;
+    last_waiting = &w->next;
     return 0;
 }
 
@@ -206,6 +266,8 @@ static int choose(SSL *ssl, const unsigned char **out, unsigned char *size, cons
 }
 
 static void drop(connection *c) {
+    for (waiting *w = first_waiting; w; w = w->next)
+        if (w->c == c) w->c = NULL;
     epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
     nghttp2_session_del(c->session);
     SSL_free(c->ssl);
@@ -214,18 +276,7 @@ static void drop(connection *c) {
 }
 
 // 0: may go on; -1: it is over.
-static int serve(connection *c) {
-    static uint8_t buffer[READ];
-    for (;;) {
-        int count = SSL_read(c->ssl, buffer, sizeof buffer);
-        if (count > 0) {
-            if (nghttp2_session_mem_recv(c->session, buffer, (size_t)count) < 0) return -1;
-        } else {
-            int error = SSL_get_error(c->ssl, count);
-            if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return -1;
-            break;
-        }
-    }
+static int send_all(connection *c) {
     for (;;) {
         if (c->out_left == 0) {
             ssize_t count = nghttp2_session_mem_send(c->session, &c->out);
@@ -242,6 +293,38 @@ static int serve(connection *c) {
         c->out_left -= (size_t)count;
     }
     return nghttp2_session_want_read(c->session) || nghttp2_session_want_write(c->session) ? 0 : -1;
+}
+
+static int serve(connection *c) {
+    static uint8_t buffer[READ];
+    for (;;) {
+        int count = SSL_read(c->ssl, buffer, sizeof buffer);
+        if (count > 0) {
+            if (nghttp2_session_mem_recv(c->session, buffer, (size_t)count) < 0) return -1;
+        } else {
+            int error = SSL_get_error(c->ssl, count);
+            if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return -1;
+            break;
+        }
+    }
+    return send_all(c);
+}
+
+// Answers what is due. Milliseconds until the next is; a second where none waits.
+static int answer_due(void) {
+    int64_t time = now();
+    while (first_waiting && first_waiting->due <= time) {
+        waiting *w = first_waiting;
+        first_waiting = w->next;
+        if (!first_waiting) last_waiting = &first_waiting;
+        connection *c = w->c;
+        stream *s = c ? nghttp2_session_get_stream_user_data(c->session, w->id) : NULL;
+        free(w);
+        if (!s) continue;
+        answer(c->session, s);
+        if (send_all(c) != 0) drop(c);
+    }
+    return first_waiting ? (int)((first_waiting->due - time + 999999) / 1000000) : 1000;
 }
 
 static void welcome(int listener, SSL_CTX *tls, nghttp2_session_callbacks *callbacks) {
@@ -270,10 +353,11 @@ static void welcome(int listener, SSL_CTX *tls, nghttp2_session_callbacks *callb
 }
 
 int main(int count, char **arguments) {
-    if (count != 3) {
-        fprintf(stderr, "usage: sink CERTIFICATE KEY\n");
+    if (count != 3 && count != 4) {
+        fprintf(stderr, "usage: sink CERTIFICATE KEY [MILLISECONDS]\n");
         return 64;
     }
+    delay = count == 4 ? atoi(arguments[3]) * 1000000LL : 0;
     signal(SIGPIPE, SIG_IGN);
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
@@ -302,13 +386,13 @@ int main(int count, char **arguments) {
     fflush(stdout);
     while (!stopped) {
         struct epoll_event events[64];
-        int ready = epoll_wait(poller, events, 64, 1000);
+        int ready = epoll_wait(poller, events, 64, answer_due());
         for (int i = 0; i < ready; i++) {
             if (!events[i].data.ptr) welcome(listener, tls, callbacks);
             else if (serve(events[i].data.ptr) != 0) drop(events[i].data.ptr);
         }
     }
-    printf("{\"messages\":%llu,\"requests\":%llu,\"bytes\":%llu,\"connections\":%llu}\n", (unsigned long long)messages,
-           (unsigned long long)requests, (unsigned long long)body_bytes, (unsigned long long)connections);
+    printf("{\"messages\":%llu,\"requests\":%llu,\"bytes\":%llu,\"billed\":%llu,\"connections\":%llu}\n", (unsigned long long)messages,
+           (unsigned long long)requests, (unsigned long long)body_bytes, (unsigned long long)billed_bytes, (unsigned long long)connections);
     return 0;
 }
