@@ -55,18 +55,33 @@ public enum MessageContent {
         var messages = ProtobufReader(bytes)
         var sum = 0
         while let (number, value) = messages.next() {
-            guard number == 2, case .bytes(let message) = value else { continue }
-            var fields = ProtobufReader(message)
-            while let (number, value) = fields.next() {
-                guard case .bytes(let content) = value else { continue }
-                guard number == 2 else {
-                    sum += content.count
-                    continue
-                }
-                var entry = ProtobufReader(content)
-                while let (_, part) = entry.next() {
-                    if case .bytes(let text) = part { sum += text.count }
-                }
+            if number == 2, case .bytes(let message) = value { sum += billedBytes(of: message) }
+        }
+        return sum
+    }
+
+    /// The same of messages with the same attributes, as those of a topic and key are: only the first is looked at, for
+    /// what the encoding adds to it. Of the others the lengths' own lengths may differ by a byte or two.
+    static func billedBytes(ofLikeMessages bytes: UnsafeRawBufferPointer, count: Int) -> Int {
+        var messages = ProtobufReader(bytes)
+        guard let (number, value) = messages.next(), number == 2, case .bytes(let first) = value else {
+            return bytes.count
+        }
+        return max(0, bytes.count - count * (messages.position - billedBytes(of: first)))
+    }
+
+    private static func billedBytes(of message: UnsafeRawBufferPointer) -> Int {
+        var fields = ProtobufReader(message)
+        var sum = 0
+        while let (number, value) = fields.next() {
+            guard case .bytes(let content) = value else { continue }
+            guard number == 2 else {
+                sum += content.count
+                continue
+            }
+            var entry = ProtobufReader(content)
+            while let (_, part) = entry.next() {
+                if case .bytes(let text) = part { sum += text.count }
             }
         }
         return sum

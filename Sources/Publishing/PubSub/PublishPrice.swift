@@ -6,9 +6,6 @@ public enum PublishPrice {
     /// What each message weighs beside its data, attributes and ordering key, bytes: a timestamp of 20, and an id of 16
     /// (seen ids have 16 or 17 digits).
     public static let messageBytes = 36
-    /// What the encoding adds to a message and is not billed, bytes: heads of 13 attributes with six each, of message, data
-    /// and ordering key with eight.
-    static let encodingBytes = 86
     /// US dollars for a TiB, without the free 10 GiB of each month.
     public static let dollarsPerTiB = 40.0
 

@@ -122,11 +122,12 @@ extension PublishScheduler {
     private func acknowledge(_ lane: Lane, now: Int64) {
         let parcel = lane.parcels.removeFirst()
         let time = ck_realtime_nanos()
-        let content =
-            parcel.end - Parcel.prefix - lane.topic.field.count
-            - parcel.messages * PublishPrice.encodingBytes
+        let start = Parcel.prefix + lane.topic.field.count
+        let content = MessageContent.billedBytes(
+            ofLikeMessages: UnsafeRawBufferPointer(
+                start: parcel.block.base + start, count: parcel.end - start), count: parcel.messages)
         ledger.add(
-            PublishPrice.billed(messages: parcel.messages, contentBytes: max(0, content)), to: .billedBytes)
+            PublishPrice.billed(messages: parcel.messages, contentBytes: content), to: .billedBytes)
         for entry in parcel.entries {
             var receipt = entry.receipt
             if !letters.isEmpty { letters.settle(&receipt, isLetter: lane.isDeadLetter) }
