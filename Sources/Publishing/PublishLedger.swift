@@ -1,3 +1,4 @@
+import Batching
 import CKernel
 import MarketData
 import Rings
@@ -281,6 +282,15 @@ public final class PublishLedger: Sendable {
         dropped.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind) * policies + index)
         totals.add(Int(receipt.bytes), to: Total.bytesDropped.rawValue)
         totals.add(1, to: Total.batchesDropped.rawValue)
+    }
+
+    /// Damage took batches of that route from the spool.
+    func lose(_ share: SpoolShare, of route: Route) {
+        let policies = SpoolDrop.allCases.count
+        let index = SpoolDrop.allCases.firstIndex(of: .damaged) ?? 0
+        dropped.add(share.events, to: cell(route.market, route.kind) * policies + index)
+        totals.add(share.bytes, to: Total.bytesDropped.rawValue)
+        totals.add(share.batches, to: Total.batchesDropped.rawValue)
     }
 
     /// When the oldest batch was closed that the sink holds and nothing else has, ns since the epoch.

@@ -115,6 +115,8 @@ final class FailingFiles: SpoolFiles {
     var createError: Int32 = 0
     /// Bytes after which a write is cut short; nil: whole.
     var shortWrite: Int?
+    /// A byte of the files that reads as another than was written.
+    var damagedOffset: Int?
 
     override func create(_ path: String) -> Int32 { createError != 0 ? -createError : super.create(path) }
     override func write(
@@ -132,6 +134,12 @@ final class FailingFiles: SpoolFiles {
     override func sync(_ file: Int32) -> Int32 { syncError != 0 ? -syncError : super.sync(file) }
     override func read(_ file: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, at offset: Int) -> Int64
     {
-        readError != 0 ? Int64(-readError) : super.read(file, bytes, count, at: offset)
+        guard readError == 0 else { return Int64(-readError) }
+        let got = super.read(file, bytes, count, at: offset)
+        if let damaged = damagedOffset, damaged >= offset, damaged < offset + Int(got) {
+            let byte = bytes.load(fromByteOffset: damaged - offset, as: UInt8.self)
+            bytes.storeBytes(of: byte ^ 1, toByteOffset: damaged - offset, as: UInt8.self)
+        }
+        return got
     }
 }

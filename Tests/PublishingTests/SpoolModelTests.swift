@@ -169,11 +169,11 @@ private struct SpoolLife {
             bytes += bytes[64..<min(whole, 64 + 8 + Int(random.next() % 40))].map { $0 &+ 1 }
         } else {
             let payload = [UInt8](repeating: 7, count: 200)
-            var head = [UInt8](repeating: 0, count: 16)
+            var head = [UInt8](repeating: 0, count: SpoolFormat.headSize)
             head.withUnsafeMutableBytes { head in
                 payload.withUnsafeBytes { payload in
                     guard let base = head.baseAddress else { return }
-                    SpoolFormat.writeHead(.batch, route: 0, payload: payload, to: base)
+                    SpoolFormat.writeHead(.batch, route: 0, index: 0, payload: payload, to: base)
                 }
             }
             bytes += (head + payload).prefix(1 + Int(random.next() % 180))

@@ -206,7 +206,7 @@ import Testing
     }
 
     /// Where batches begin.
-    private static func batches(in bytes: [UInt8]) -> [Int] {
+    static func batches(in bytes: [UInt8]) -> [Int] {
         bytes.withUnsafeBytes { bytes in
             var starts: [Int] = []
             var at = SpoolFormat.headerSize

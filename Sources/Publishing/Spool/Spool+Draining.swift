@@ -38,9 +38,9 @@ extension Spool {
             guard let batch = store.next(now: now) else { break }
             let lane = lane(of: batch.route)
             if lanes[Int(lane)].isDeferring {
-                guard postpone(batch, lane: lane, now: now) else { break }
+                guard postpone(batch, lane: lane, now: now) else { return work }
             } else {
-                switch offer(batch.view(lane: lane), to: sink, now: now) {
+                switch offer(batch, lane: lane, to: sink, now: now) {
                 case .taken: work += 1
                 case .laneFull: guard postpone(batch, lane: lane, now: now) else { return work }
                 case .full:
@@ -54,18 +54,20 @@ extension Spool {
         return work
     }
 
-    private func offer<S: Sink>(_ batch: BatchView, to sink: S, now: Int64) -> Offer {
-        let number = Int(batch.place.lane)
-        let bytes = Int(batch.header.dataBytes)
+    private func offer<S: Sink>(_ batch: StoredBatch, lane: UInt32, to sink: S, now: Int64) -> Offer {
+        let number = Int(lane)
+        let header = batch.record.header
+        let bytes = Int(header.dataBytes)
         let lane = lanes[number]
         if lane.handed > 0, lane.standsStill || lane.handedBytes + bytes > settings.window / 4 {
             return .laneFull
         }
-        switch sink.take(batch) {
+        switch sink.take(batch.view(lane: UInt32(number))) {
         case .full: return .full
         case .laneFull: return .laneFull
         case .accepted: break
         }
+        batch.segment.settle(header, route: batch.record.route)
         if lanes[number].handed == 0 { lanes[number].progressAt = now }
         lanes[number].pending -= 1
         lanes[number].handed += 1
@@ -73,13 +75,17 @@ extension Spool {
         windowBytes += bytes
         handedCount += 1
         monitor.add(1, to: .handed)
-        monitor.add(Int(batch.header.count), to: .eventsHanded)
+        monitor.add(Int(header.count), to: .eventsHanded)
         return .taken
     }
 
     /// Remembers a batch for when its lane takes it. False where too many are remembered already.
     private func postpone(_ batch: StoredBatch, lane number: UInt32, now: Int64) -> Bool {
-        guard deferredCount < settings.deferredLimit else { return false }
+        guard deferredCount < settings.deferredLimit else {
+            // Nothing can be read on until one of these lanes takes something.
+            isHeldUp = true
+            return false
+        }
         let lane = Int(number)
         lanes[lane].deferred.append(
             SpoolLane.Deferred(
@@ -128,16 +134,23 @@ extension Spool {
     {
         var work = 0
         while work < Spool.batchesPerCycle, let place = lanes[Int(number)].deferred.first {
-            guard let batch = read(place, lane: number, now: now) else {
-                // Nothing that can be read: another try, or it is gone.
-                if store.segment(place.segment) == nil {
-                    forget(first: number)
-                } else {
-                    pause(number, now: now)
-                }
+            let batch: StoredBatch
+            switch store.read(place, tries: lanes[Int(number)].readTries) {
+            case .batch(let found): batch = found
+            case .later:
+                lanes[Int(number)].readTries += 1
+                lanes[Int(number)].retryAt = now + SpoolStore.readPause
                 return (work, false)
+            case .lost:
+                lanes[Int(number)].readTries = 0
+                forget(first: number)
+                continue
             }
-            switch offer(batch, to: sink, now: now) {
+            if lanes[Int(number)].readTries > 0 {
+                lanes[Int(number)].readTries = 0
+                monitor.reportRecovery("spool: \(batch.segment.path) is read again")
+            }
+            switch offer(batch, lane: number, to: sink, now: now) {
             case .taken:
                 forget(first: number)
                 lanes[Int(number)].pause = 1_000_000
@@ -161,17 +174,7 @@ extension Spool {
         lanes[Int(number)].pause = min(lanes[Int(number)].pause * 2, 100_000_000)
     }
 
-    func read(_ place: SpoolLane.Deferred, lane: UInt32, now: Int64) -> BatchView? {
-        guard let record = store.read(segment: place.segment, at: Int(place.offset), now: now),
-            let segment = store.segment(place.segment), let route = segment.route(record.route)
-        else { return nil }
-        return BatchView(
-            payload: record.payload, route: route,
-            place: SpoolPlace(segment: place.segment, record: place.record, lane: lane),
-            isEncoded: record.form == .encoded)
-    }
-
-    /// Looks which lanes stand still, and, where nothing waits any more, forgets what damage has left in the counts.
+    /// Looks which lanes stand still.
     private func sweep(now: Int64) {
         for index in lanes.indices
         where lanes[index].handed > 0 && !lanes[index].standsStill
@@ -180,8 +183,24 @@ extension Spool {
             lanes[index].standsStill = true
             windowBytes -= lanes[index].handedBytes
         }
-        guard store.unread == 0, deferredCount == 0 else { return }
-        for index in lanes.indices { lanes[index].pending = 0 }
+    }
+
+    /// Puts what damage took into the books: it is dropped, and its lanes wait for it no longer.
+    func settleLosses() {
+        guard !store.losses.isEmpty else { return }
+        var batches = 0
+        var events = 0
+        for (route, share) in store.losses {
+            lanes[Int(lane(of: route))].pending -= share.batches
+            ledger.lose(share, of: route)
+            batches += share.batches
+            events += share.events
+        }
+        store.losses.removeAll()
+        monitor.note(
+            problem:
+                "spool: \(batches) batches with \(events) events were lost (\(SpoolDrop.damaged.rawValue)):"
+                + " \(SpoolDrop.damaged.reason)")
     }
 
     // MARK: Limits
@@ -211,9 +230,11 @@ extension Spool {
         let now = ck_monotonic_nanos()
         var batches = 0
         var events = 0
-        func drop(_ view: BatchView) {
-            let lane = Int(view.place.lane)
-            lanes[lane].pending -= 1
+        func drop(_ batch: StoredBatch) {
+            let number = lane(of: batch.route)
+            let view = batch.view(lane: number)
+            lanes[Int(number)].pending -= 1
+            batch.segment.settle(view.header, route: batch.record.route)
             ledger.drop(BatchReceipt(view), policy: policy)
             store.finish(view.place)
             batches += 1
@@ -221,14 +242,14 @@ extension Spool {
         }
         for number in deferring {
             while let first = lanes[Int(number)].deferred.first, first.segment == segment.number {
-                if let view = read(first, lane: number, now: now) { drop(view) }
+                // What cannot be read is counted when the segment is done.
+                if case .batch(let batch) = store.read(first, tries: .max) { drop(batch) }
                 forget(first: number)
             }
         }
         while let batch = store.next(now: now), batch.segment === segment {
-            let view = batch.view(lane: lane(of: batch.route))
             store.advance(past: batch)
-            drop(view)
+            drop(batch)
         }
         monitor.add(batches, to: .dropped)
         return (batches, events)
@@ -257,11 +278,14 @@ public enum SpoolDrop: String, Sendable, CaseIterable {
     case oldest = "spool-oldest"
     /// `spool.maxAge` was reached.
     case aged = "spool-aged"
+    /// The disk gave something else back than was written.
+    case damaged = "spool-damaged"
 
     var reason: String {
         switch self {
         case .oldest: "spool.maxBytes is reached and spool.whenFull is dropOldest"
         case .aged: "they are older than spool.maxAge"
+        case .damaged: "the disk gave something else back than was written; see its state (dmesg)"
         }
     }
 }

@@ -138,7 +138,12 @@ public final class Spool {
             form: .batch, payload: batch.payload, closedTime: batch.header.closedTime, route: route,
             routeKey: key,
             lane: lane, isHeld: false)
-        guard let place = append(entry, now: now), store.syncEach(now: now) else { return false }
+        guard let place = append(entry, now: now) else { return false }
+        guard store.syncEach(now: now) else {
+            // It stays in the ring, and so must not be sent from here too.
+            store.withdraw(place, batch.header)
+            return false
+        }
         var receipt = BatchReceipt(batch)
         receipt.place = place
         ledger.spool(receipt)
@@ -223,6 +228,7 @@ public final class Spool {
     /// have. `now`: monotonic ns. Returns how much was done.
     func doWork<S: Sink>(_ sink: S, now: Int64) -> Int {
         var work = takeAcknowledgements(now: now)
+        settleLosses()
         if let oldest = ledger.oldestHeldTime, now >= secureAt {
             secureAt = now + settings.patience / 10
             let cutoff = ck_realtime_nanos() - settings.patience
@@ -276,10 +282,11 @@ public final class Spool {
 
     /// Whether ``doWork(_:now:)`` would find something to do at once.
     func hasInput(now: Int64) -> Bool {
-        store.unread > 0 && mayRead(now: now) && windowBytes < settings.window && !isHeldUp
+        store.unread > 0 && !isHeldUp && windowBytes < settings.window && now >= store.cursor.retryAt
+            && mayRead(now: now)
     }
 
-    /// The sink took nothing the last time.
+    /// Nothing could be handed over the last time.
     var isHeldUp = false
 
     /// Until the next deadline, ns. `isBlocked`: a batch waits in the ring that it could not take.
@@ -323,6 +330,8 @@ struct SpoolLane {
     var deferred = Queue<Deferred>()
     /// Whether it is in the list of those that have any.
     var isDeferring = false
+    /// How often the first of them could not be read.
+    var readTries = 0
     /// When the first of them is tried again, and the pause after that, monotonic ns.
     var retryAt: Int64 = 0
     var pause: Int64 = 0

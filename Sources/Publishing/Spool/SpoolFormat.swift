@@ -2,24 +2,28 @@ import Batching
 import CKernel
 import MarketData
 
-/// The bytes of a segment, little-endian: a header of 64 bytes, then records. A record is a head of 16 bytes and its
+/// The bytes of a segment, little-endian: a header of 64 bytes, then records. A record is a head of 24 bytes and its
 /// payload, padded with zeros to a multiple of 8.
 ///
 /// | segment header | | record head | |
 /// |---|---|---|---|
 /// | 0 | `XCSPOOL` and a newline | 0 | what it is: ``Form`` |
-/// | 8 | version, 1 | 4 | bytes of the payload |
+/// | 8 | version, 2 | 4 | bytes of the payload |
 /// | 12 | CRC-32C of the other bytes | 8 | the route's number in this segment |
-/// | 16 | number of the segment | 12 | CRC-32C of the head before it and of the payload |
-/// | 24 | run id | | |
-/// | 32 | when it was begun, ns since the epoch | | |
+/// | 16 | number of the segment | 12 | batches of the segment before it |
+/// | 24 | run id | 16 | 0 |
+/// | 32 | when it was begun, ns since the epoch | 20 | CRC-32C of the head before it and of the payload |
+///
+/// As each batch says which it is, damage between two of them is known to the batch.
 ///
 /// A batch is stored as it lies in the ring, a ``BatchHeader`` and what follows; its route was told by a record before.
 enum SpoolFormat {
     static let magic: UInt64 = 0x0A4C_4F4F_5053_4358
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let headerSize = 64
-    static let headSize = 16
+    static let headSize = 24
+    /// Bytes of the head that the checksum is about.
+    private static let checkedHead = 20
     /// No batch is larger: Pub/Sub takes 10 MB.
     static let payloadLimit = 64 << 20
 
@@ -37,16 +41,19 @@ enum SpoolFormat {
 
     /// Writes a record's head.
     static func writeHead(
-        _ form: Form, route: UInt32, payload: UnsafeRawBufferPointer, to head: UnsafeMutableRawPointer
+        _ form: Form, route: UInt32, index: Int, payload: UnsafeRawBufferPointer,
+        to head: UnsafeMutableRawPointer
     ) {
         head.storeBytes(of: form.rawValue, as: UInt32.self)
         head.storeBytes(of: UInt32(payload.count), toByteOffset: 4, as: UInt32.self)
         head.storeBytes(of: route, toByteOffset: 8, as: UInt32.self)
-        head.storeBytes(of: checksum(head: head, payload: payload), toByteOffset: 12, as: UInt32.self)
+        head.storeBytes(of: UInt32(truncatingIfNeeded: index), toByteOffset: 12, as: UInt32.self)
+        head.storeBytes(of: 0, toByteOffset: 16, as: UInt32.self)
+        head.storeBytes(of: checksum(head: head, payload: payload), toByteOffset: 20, as: UInt32.self)
     }
 
     static func checksum(head: UnsafeRawPointer, payload: UnsafeRawBufferPointer) -> UInt32 {
-        ck_crc32c(ck_crc32c(0, head, 12), payload.baseAddress, payload.count)
+        ck_crc32c(ck_crc32c(0, head, checkedHead), payload.baseAddress, payload.count)
     }
 
     static func writeHeader(number: UInt32, runID: UInt64, time: Int64, to header: UnsafeMutableRawPointer) {
@@ -84,6 +91,8 @@ enum SpoolFormat {
 struct SpoolRecord {
     var form: SpoolFormat.Form
     var route: UInt32
+    /// Batches of the segment before it.
+    var index: Int
     var payload: UnsafeRawBufferPointer
     /// Bytes that it takes.
     var size: Int
@@ -98,12 +107,13 @@ struct SpoolRecord {
         guard count <= SpoolFormat.payloadLimit, size <= bytes.count else { return nil }
         payload = UnsafeRawBufferPointer(start: base + SpoolFormat.headSize, count: count)
         guard
-            bytes.load(fromByteOffset: 12, as: UInt32.self)
+            bytes.load(fromByteOffset: 20, as: UInt32.self)
                 == SpoolFormat.checksum(head: base, payload: payload)
         else { return nil }
         self.form = form
         self.size = size
         route = bytes.load(fromByteOffset: 8, as: UInt32.self)
+        index = Int(bytes.load(fromByteOffset: 12, as: UInt32.self))
         guard form == .route || isBatch else { return nil }
     }
 

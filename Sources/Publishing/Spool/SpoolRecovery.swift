@@ -97,6 +97,9 @@ struct SpoolRecovery {
     {
         guard record.form == .route else {
             let header = record.header
+            // A checksum that fits by chance must not take all memory; no file has room for so many.
+            guard record.index >= segment.records, record.index < segment.records + (1 << 24) else { return }
+            segment.skip(to: record.index, closedTime: header.closedTime)
             let index = segment.append(closedTime: header.closedTime, isHeld: false)
             guard index >= done else {
                 _ = segment.finish(index)
@@ -104,11 +107,11 @@ struct SpoolRecovery {
             }
             guard let route = segment.route(record.route) else { return }
             batches += 1
+            segment.expect(header, route: record.route)
             found(route, header)
             return
         }
-        while segment.routes.count <= Int(record.route), record.route < 1 << 24 { segment.routes.append(nil) }
-        guard let text = SpoolRoute(record.payload), Int(record.route) < segment.routes.count else { return }
+        guard record.route < 1 << 24, let text = SpoolRoute(record.payload) else { return }
         guard text.destination == store.settings.destination else {
             throw SpoolError(
                 description:
@@ -117,11 +120,11 @@ struct SpoolRecovery {
                     + " away")
         }
         if let known = madeRoutes[text] {
-            segment.routes[Int(record.route)] = known
+            segment.setRoute(known, number: record.route)
         } else {
             let made = makeRoute(text)
             madeRoutes[text] = made
-            segment.routes[Int(record.route)] = made
+            segment.setRoute(made, number: record.route)
         }
     }
 

@@ -21,6 +21,25 @@ struct BitSet {
     }
 }
 
+/// What of a route's batches in a segment was not handed over yet.
+struct SpoolShare {
+    var batches = 0
+    var events = 0
+    var bytes = 0
+
+    static func += (share: inout SpoolShare, header: BatchHeader) {
+        share.batches += 1
+        share.events += Int(header.count)
+        share.bytes += Int(header.dataBytes)
+    }
+
+    static func -= (share: inout SpoolShare, header: BatchHeader) {
+        share.batches -= 1
+        share.events -= Int(header.count)
+        share.bytes -= Int(header.dataBytes)
+    }
+}
+
 /// A file of the spool, and which of its batches are done with. A batch costs two bits here, and 8 bytes for every
 /// ``stride`` of them.
 final class SpoolSegment {
@@ -41,7 +60,9 @@ final class SpoolSegment {
     private var times: [Int64] = []
     private(set) var newestTime: Int64 = 0
     /// By the numbers that stand for them in the file; nil where nobody needs it again.
-    var routes: [Route?] = []
+    private(set) var routes: [Route?] = []
+    /// By the same numbers. What is left when the segment is done was taken by damage.
+    private(set) var shares: [SpoolShare] = []
     /// For reading; opened when first needed.
     var reader: Int32 = -1
     /// Bytes were skipped as damaged: the file is kept beside the others when it is done.
@@ -59,6 +80,25 @@ final class SpoolSegment {
     /// The route of that number.
     func route(_ number: UInt32) -> Route? { Int(number) < routes.count ? routes[Int(number)] : nil }
 
+    /// Numbers as far as these are known from now on.
+    func makeRoutes(upTo number: UInt32) {
+        while routes.count <= Int(number) {
+            routes.append(nil)
+            shares.append(SpoolShare())
+        }
+    }
+
+    func setRoute(_ route: Route?, number: UInt32) {
+        makeRoutes(upTo: number)
+        routes[Int(number)] = route
+    }
+
+    /// A batch of that route waits for being handed over.
+    func expect(_ header: BatchHeader, route number: UInt32) { shares[Int(number)] += header }
+
+    /// It was handed over, or dropped.
+    func settle(_ header: BatchHeader, route number: UInt32) { shares[Int(number)] -= header }
+
     /// All batches are acknowledged.
     var isDone: Bool { done == records }
 
@@ -73,6 +113,11 @@ final class SpoolSegment {
         records += 1
         if isHeld { _ = heldSet.insert(index) }
         return index
+    }
+
+    /// Batches up to that position are gone; `closedTime`: of the one that follows them.
+    func skip(to index: Int, closedTime: Int64) {
+        while records < index { _ = finish(append(closedTime: closedTime, isHeld: false)) }
     }
 
     /// A batch is done with. False where it was so already.

@@ -90,6 +90,22 @@ extension SpoolStore {
     static let readTries = 5
     static let readPause: Int64 = 1_000_000_000
 
+    /// What a look at a batch that was read past found.
+    enum Reading {
+        case batch(StoredBatch)
+        /// It cannot be read now.
+        case later
+        /// It is damaged, or its segment is gone.
+        case lost
+    }
+
+    private enum Loading {
+        case record(SpoolRecord)
+        case damaged
+        /// errno, negative.
+        case failed(Int32)
+    }
+
     /// The oldest batch that was not read yet, without passing it; nil where there is none, or none can be read now.
     func next(now: Int64) -> StoredBatch? {
         guard unread > 0, now >= cursor.retryAt else { return nil }
@@ -98,13 +114,20 @@ extension SpoolStore {
                 guard leaveEnd(of: segment) else { return nil }
                 continue
             }
-            guard let record = read(segment, at: cursor.offset, from: buffer, now: now) else {
+            guard let record = read(segment, now: now) else {
                 guard now >= cursor.retryAt else { return nil }
                 continue
             }
             if record.form == .route {
                 cursor.offset += record.size
-            } else if segment.isHeld(cursor.record) || segment.isFinished(cursor.record) {
+                continue
+            }
+            // What damage took before it.
+            while cursor.segment === segment, cursor.record < min(record.index, segment.records) {
+                lostRecord(in: segment)
+            }
+            guard cursor.segment === segment else { continue }
+            if segment.isHeld(cursor.record) || segment.isFinished(cursor.record) {
                 cursor.offset += record.size
                 cursor.record += 1
             } else if let route = segment.route(record.route) {
@@ -114,8 +137,8 @@ extension SpoolStore {
             } else {
                 // Its route was lost to damage.
                 lose(segment, at: cursor.offset, bytes: record.size)
-                lostRecord(in: segment)
                 cursor.offset += record.size
+                lostRecord(in: segment)
             }
         }
         return nil
@@ -128,10 +151,25 @@ extension SpoolStore {
         unread -= 1
     }
 
-    /// A batch that was passed before.
-    func read(segment number: UInt32, at offset: Int, now: Int64) -> SpoolRecord? {
-        guard let segment = segment(number) else { return nil }
-        return read(segment, at: offset, from: deferredBuffer, now: now)
+    /// A batch that was passed before. `tries`: how often it could not be read.
+    func read(_ place: SpoolLane.Deferred, tries: Int) -> Reading {
+        guard let segment = segment(place.segment) else { return .lost }
+        let offset = Int(place.offset)
+        switch load(segment, at: offset, from: deferredBuffer) {
+        case .record(let record):
+            guard let route = segment.route(record.route) else { break }
+            return .batch(
+                StoredBatch(
+                    record: record, route: route, segment: segment, index: Int(place.record), offset: offset))
+        case .failed(let code):
+            report(code, segment, at: offset)
+            if tries < SpoolStore.readTries { return .later }
+        case .damaged: break
+        }
+        lose(segment, at: offset, bytes: SpoolFormat.headSize)
+        monitor.add(1, to: .damagedBatches)
+        finish(SpoolPlace(segment: segment.number, record: place.record, lane: 0))
+        return .lost
     }
 
     private func current() -> SpoolSegment? {
@@ -143,11 +181,12 @@ extension SpoolStore {
 
     /// At the end of a segment: goes to the next. False where there is none, or the segment still grows.
     private func leaveEnd(of segment: SpoolSegment) -> Bool {
-        guard !isWritten(segment) else { return false }
-        // What damage took is counted here, so that the segment can be done.
-        while cursor.record < segment.records { lostRecord(in: segment) }
-        guard cursor.segment != nil else { return true }
-        guard let next = segments.first(where: { $0.number > segment.number }) else { return false }
+        // What damage took at its end is counted here, so that the segment can be done.
+        while cursor.segment === segment, cursor.record < segment.records { lostRecord(in: segment) }
+        guard cursor.segment === segment else { return true }
+        guard !isWritten(segment),
+            let next = segments.first(where: { $0.number > segment.number })
+        else { return false }
         cursor.move(to: next)
         return true
     }
@@ -170,37 +209,44 @@ extension SpoolStore {
                 + " kept as \(segment.path).damaged; look at the disk's state (dmesg)")
     }
 
-    /// The record there. Where it is damaged, the cursor goes to the next that is not; where it cannot be read, it rests.
-    private func read(_ segment: SpoolSegment, at offset: Int, from buffer: SpoolBuffer, now: Int64)
-        -> SpoolRecord?
-    {
+    private func load(_ segment: SpoolSegment, at offset: Int, from buffer: SpoolBuffer) -> Loading {
         let left = segment.size - offset
         var (bytes, code) = buffer.bytes(
             of: segment, at: offset, needed: min(SpoolFormat.headSize, left), files: files)
         if let found = bytes, let claim = SpoolRecord.claim(found), claim > found.count, claim <= left {
             (bytes, code) = buffer.bytes(of: segment, at: offset, needed: claim, files: files)
         }
-        guard let bytes else {
+        guard let bytes else { return .failed(code) }
+        return SpoolRecord(bytes).map(Loading.record) ?? .damaged
+    }
+
+    private func report(_ code: Int32, _ segment: SpoolSegment, at offset: Int) {
+        monitor.report(
+            problem: "spool: read \(segment.path) at \(offset): \(errorText(-code));"
+                + " \(SpoolStore.remedy(-code)); it is tried again")
+    }
+
+    /// The record at the cursor. Where it is damaged, the cursor goes to the next that is not; where it cannot be read, it
+    /// rests.
+    private func read(_ segment: SpoolSegment, now: Int64) -> SpoolRecord? {
+        switch load(segment, at: cursor.offset, from: buffer) {
+        case .record(let record):
+            if cursor.failures > 0 {
+                cursor.failures = 0
+                monitor.reportRecovery("spool: \(segment.path) is read again")
+            }
+            return record
+        case .damaged: skipDamage(segment, from: cursor.offset)
+        case .failed(let code):
             cursor.failures += 1
             cursor.retryAt = now + SpoolStore.readPause
-            monitor.report(
-                problem: "spool: read \(segment.path) at \(offset): \(errorText(-code));"
-                    + " \(SpoolStore.remedy(-code)); it is tried again")
-            if cursor.failures > SpoolStore.readTries, cursor.segment === segment {
-                cursor.retryAt = 0
-                cursor.failures = 0
-                lose(segment, at: offset, bytes: left)
-                cursor.offset = segment.size
-            }
-            return nil
-        }
-        if cursor.failures > 0 {
+            report(code, segment, at: cursor.offset)
+            guard cursor.failures > SpoolStore.readTries else { break }
+            cursor.retryAt = 0
             cursor.failures = 0
-            monitor.reportRecovery("spool: \(segment.path) is read again")
+            lose(segment, at: cursor.offset, bytes: segment.size - cursor.offset)
+            cursor.offset = segment.size
         }
-        if let record = SpoolRecord(bytes) { return record }
-        guard cursor.segment === segment, cursor.offset == offset else { return nil }
-        skipDamage(segment, from: offset)
         return nil
     }
 

@@ -46,6 +46,8 @@ final class SpoolStore {
     private var writer: SpoolSegment?
     private var descriptor: Int32 = -1
     private var routeNumbers: [UInt64: UInt32] = [:]
+    /// The number of the route of the batch that was appended last.
+    private var lastRoute: UInt32 = 0
     private let head: UnsafeMutableRawPointer
     private var dirtySince: Int64?
     private var directoryIsDirty = false
@@ -57,6 +59,8 @@ final class SpoolStore {
 
     // Reading.
     var cursor = SpoolCursor()
+    /// What damage took of segments that are gone, until whoever keeps the books fetches it.
+    var losses: [(route: Route, share: SpoolShare)] = []
     let buffer = SpoolBuffer(capacity: 1 << 20)
     let deferredBuffer = SpoolBuffer(capacity: 1 << 16)
     private let position: SpoolPosition
@@ -173,14 +177,18 @@ final class SpoolStore {
             }
             let segment = try open()
             let (number, headBytes) = describe(entry, in: segment)
+            lastRoute = number
             try write(headBytes, entry.payload, to: segment, size: size)
             if headBytes > SpoolFormat.headSize {
                 routeNumbers[entry.routeKey] = number
-                segment.routes.append(entry.route)
+                segment.setRoute(entry.route, number: number)
             }
             let index = segment.append(closedTime: entry.closedTime, isHeld: entry.isHeld)
             undone += 1
-            if !entry.isHeld { unread += 1 }
+            if !entry.isHeld {
+                unread += 1
+                segment.expect(entry.payload.load(as: BatchHeader.self), route: number)
+            }
             emptySince = nil
             monitor.add(1, to: .stored)
             if dirtySince == nil, settings.fsync != .never { dirtySince = now }
@@ -203,7 +211,8 @@ final class SpoolStore {
             number = UInt32(segment.routes.count)
             let text = pendingRoute?.encoded() ?? []
             text.withUnsafeBytes { text in
-                SpoolFormat.writeHead(.route, route: number, payload: text, to: head)
+                SpoolFormat.writeHead(
+                    .route, route: number, index: segment.records, payload: text, to: head)
                 let size = SpoolFormat.size(payload: text.count)
                 (head + SpoolFormat.headSize).initializeMemory(
                     as: UInt8.self, repeating: 0, count: size - SpoolFormat.headSize)
@@ -213,7 +222,8 @@ final class SpoolStore {
                 at = size
             }
         }
-        SpoolFormat.writeHead(entry.form, route: number, payload: entry.payload, to: head + at)
+        SpoolFormat.writeHead(
+            entry.form, route: number, index: segment.records, payload: entry.payload, to: head + at)
         return (number, at + SpoolFormat.headSize)
     }
 
@@ -365,13 +375,28 @@ final class SpoolStore {
     func finish(_ place: SpoolPlace) -> Bool {
         guard let segment = byNumber[place.segment], segment.finish(Int(place.record)) else { return false }
         undone -= 1
-        if segment.isDone, segment !== writer { remove(segment) }
+        guard segment.isDone else { return true }
+        // What damage took of a segment is known when it ends.
+        if segment === writer, segment.isDamaged { abandon() }
+        if segment !== writer { remove(segment) }
         return true
+    }
+
+    /// A batch that was just appended is not to be there. A later run may find it all the same, and sends it again under
+    /// its own id.
+    func withdraw(_ place: SpoolPlace, _ header: BatchHeader) {
+        guard let segment = byNumber[place.segment] else { return }
+        segment.settle(header, route: lastRoute)
+        unread -= 1
+        finish(place)
     }
 
     private func remove(_ segment: SpoolSegment) {
         cursor.leave(segment)
         if segment.isDamaged {
+            for (route, share) in zip(segment.routes, segment.shares) where share.batches > 0 {
+                if let route { losses.append((route, share)) }
+            }
             _ = ck_rename(segment.path, segment.path + ".damaged")
         } else {
             _ = files.remove(segment.path)

@@ -1,0 +1,160 @@
+import Batching
+import Foundation
+import Glibc
+import Rings
+import SyntheticBatches
+import Testing
+
+@testable import Publishing
+
+/// What a disk that fails, or gives something else back than was written, may cost, and how it is told.
+@Suite struct SpoolDamageTests {
+    typealias Publisher = SpoolTests.Publisher
+
+    /// Where the batches of the only segment begin.
+    private func batches(_ directory: String) throws -> [Int] {
+        let name = try #require(DirectoryListing.names(directory).names.first { $0.hasSuffix(".spool") })
+        return SpoolTests.batches(
+            in: Array(try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\(name)"))))
+    }
+
+    /// Whether the publisher's thread may park.
+    private func sleeps(_ publisher: Publisher) -> Bool { !publisher.stage.hasInput() }
+
+    private func drainAll(_ publisher: Publisher) throws {
+        repeat {
+            try publisher.drain()
+        } while publisher.ledger.batchesInFlight > 0
+            || publisher.source.storage.recordCount > 0
+    }
+
+    @Test func aBatchWhoseSyncFailsStaysInTheRingAlone() throws {
+        let directory = try TemporaryDirectory()
+        let files = FailingFiles()
+        let publisher = try Publisher(directory.path, files: files) { $0.fsync = .each }
+        let route = try publisher.source.route("a")
+        try publisher.source.write(route)
+        _ = publisher.stage.doWork()
+        #expect(publisher.ledger.batchesInFlight == 1 && publisher.source.storage.recordCount == 0)
+        files.syncError = EIO
+        try publisher.source.write(route)
+        _ = publisher.stage.doWork()
+        #expect(publisher.spool.monitor.hindrance(now: 0)?.contains("sync") == true)
+        #expect(publisher.ledger.batchesInFlight == 1 && publisher.source.storage.recordCount == 1)
+        files.syncError = 0
+        for _ in 0..<100 where publisher.source.storage.recordCount > 0 {
+            usleep(30_000)
+            _ = publisher.stage.doWork()
+        }
+        #expect(publisher.spool.monitor.hindrance(now: 0) == nil && publisher.ledger.oldestUnsafe == nil)
+        try drainAll(publisher)
+        #expect(publisher.delivered.map(\.number) == [1, 2])
+        #expect(publisher.ledger.eventsInFlight == 0 && publisher.ledger.eventsPublished == 6)
+        #expect(publisher.spool.lanes.allSatisfy { $0.pending == 0 })
+    }
+
+    @Test func aThreadThatCanHandNothingOverMaySleep() throws {
+        let directory = try TemporaryDirectory()
+        let files = FailingFiles()
+        let publisher = try Publisher(directory.path, files: files) { $0.deferredLimit = 2 }
+        let route = try publisher.source.route("a")
+        for _ in 0..<9 { try publisher.source.write(route) }
+        files.readError = EIO
+        _ = publisher.stage.doWork()
+        publisher.sink.capacity = .max
+        #expect(publisher.spool.hasInput(now: .max))
+        _ = publisher.stage.doWork()
+        #expect(publisher.spool.monitor.value(.failures) == 0 && publisher.spool.monitor.problem != nil)
+        #expect(sleeps(publisher), "a read that failed rests")
+        files.readError = 0
+        // One batch with the sink, two remembered, and no room to remember more.
+        publisher.sink.laneCapacity = 1
+        for _ in 0..<200 where publisher.spool.deferredCount < 2 {
+            usleep(20_000)
+            _ = publisher.stage.doWork()
+        }
+        _ = publisher.stage.doWork()
+        #expect(publisher.spool.deferredCount == 2 && publisher.spool.store.unread > 0)
+        #expect(sleeps(publisher), "nothing can be read on")
+        publisher.sink.laneCapacity = .max
+        try drainAll(publisher)
+        #expect(publisher.delivered.map(\.number) == Array(1...9))
+    }
+
+    /// `laneCapacity`: 1 has the batch read when its lane takes it, after it was passed.
+    @Test(arguments: [Int.max, 1]) func whatDamageTakesIsDroppedAndCounted(laneCapacity: Int) throws {
+        let directory = try TemporaryDirectory()
+        let files = FailingFiles()
+        let publisher = try Publisher(directory.path, files: files)
+        let (route, other) = (try publisher.source.route("a"), try publisher.source.route("b", key: "other"))
+        for number in 1...9 { try publisher.source.write(number == 5 ? other : route) }
+        _ = publisher.stage.doWork()
+        let victim = try batches(directory.path)[6]
+        publisher.sink.laneCapacity = laneCapacity
+        if laneCapacity == 1 {
+            publisher.sink.capacity = .max
+            for _ in 0..<3 { _ = publisher.stage.doWork() }
+            #expect(publisher.spool.deferredCount > 5)
+        }
+        files.damagedOffset = victim + 60
+        try drainAll(publisher)
+        #expect(publisher.delivered.map(\.number).sorted() == [1, 2, 3, 4, 5, 6, 8, 9])
+        #expect(publisher.ledger.eventsDropped(market: 0, kind: .trade, policy: .damaged) == 3)
+        #expect(publisher.ledger.eventsInFlight == 0 && publisher.ledger.bytesInFlight == 0)
+        #expect(publisher.spool.monitor.value(.damagedBatches) == 1)
+        #expect(publisher.ledger.fetchNotes().contains { $0.text.contains("spool-damaged") })
+        // While another lane has something here, the one that lost a batch goes straight to the sink.
+        files.damagedOffset = nil
+        publisher.sink.capacity = 0
+        try publisher.source.write(other)
+        _ = publisher.stage.doWork()
+        #expect(!publisher.spool.admits(other) && publisher.spool.admits(route))
+    }
+
+    /// Batches that the sink has are passed over in reading: none of the others may be taken for one of them.
+    @Test func damageDoesNotHideOtherBatches() throws {
+        let directory = try TemporaryDirectory()
+        let files = FailingFiles()
+        let publisher = try Publisher(directory.path, files: files) { $0.patience = 0 }
+        let (held, route) = (try publisher.source.route("held"), try publisher.source.route("a", key: "a"))
+        publisher.sink.capacity = 1
+        try publisher.source.write(held)
+        for _ in 0..<2 { try publisher.source.write(route) }
+        // The last first: what the sink holds is written in the second half of a cycle.
+        _ = publisher.stage.doWork()
+        for _ in 0..<2 { try publisher.source.write(route) }
+        _ = publisher.stage.doWork()
+        #expect(publisher.spool.monitor.value(.stored) == 5 && publisher.sink.held == 1)
+        files.damagedOffset = try batches(directory.path)[0] + 60
+        try drainAll(publisher)
+        #expect(publisher.delivered.map(\.number) == [1, 3, 4, 5])
+    }
+
+    /// The note of how far an earlier run came counts batches that damage has taken since.
+    @Test func damageBeforeThePositionCostsNothing() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/spool"
+        do {
+            let publisher = try Publisher(path)
+            let route = try publisher.source.route("a")
+            for _ in 0..<10 { try publisher.source.write(route) }
+            _ = publisher.stage.doWork()
+            publisher.sink.capacity = 5
+            _ = publisher.stage.doWork()
+            for _ in 0..<5 {
+                publisher.sink.acknowledge(LaneSink.Name(topic: "a", orderingKey: route.orderingKey))
+            }
+            publisher.sink.capacity = 0
+            _ = publisher.stage.doWork()
+        }
+        let victim = try batches(path)[1]
+        let name = try #require(DirectoryListing.names(path).names.first { $0.hasSuffix(".spool") })
+        let file = URL(fileURLWithPath: "\(path)/\(name)")
+        var bytes = Array(try Data(contentsOf: file))
+        bytes[victim + 60] ^= 1
+        try Data(bytes).write(to: file)
+        let second = try Publisher(path, run: 2)
+        try second.drain()
+        #expect(second.delivered.map(\.number) == Array(6...10))
+    }
+}
