@@ -1,4 +1,5 @@
 import MarketData
+import Synchronization
 
 /// How events become messages.
 public enum PayloadMode: String, Sendable, CaseIterable {
@@ -27,6 +28,7 @@ public final class Route: Sendable {
     public let orderingKey: String
     /// Whose batches these are; nil: this run's.
     public let origin: Origin?
+    private let waits = Atomic<Bool>(false)
 
     /// A run of a collector, which stands in the attributes of its messages.
     public struct Origin: Sendable, Hashable {
@@ -41,6 +43,12 @@ public final class Route: Sendable {
             self.collector = collector
         }
     }
+
+    /// Whether its batches wait on disk before they are sent, so that a larger one would be no later.
+    public var isWaiting: Bool { waits.load(ordering: .relaxed) }
+
+    /// For the publisher.
+    public func setWaiting(_ isWaiting: Bool) { waits.store(isWaiting, ordering: .relaxed) }
 
     init(
         index: Int, kind: EventKind, market: Int, exchange: String, symbol: String?, topic: String,

@@ -26,6 +26,8 @@ public struct BatchSettings: Sendable {
     public var maxBytes = 65_536
     /// A batch so old closes, ns.
     public var maxDelayNanos: Int64 = 1_000_000
+    /// The same while batches of the route wait on disk (``Route/isWaiting``), where that is longer, ns.
+    public var waitingDelayNanos: Int64 = 0
     /// zstd level; nil: no compression.
     public var compressionLevel: Int? = 1
     /// log2 of the bytes that zstd looks back; 0: by level and size.
@@ -59,6 +61,7 @@ public final class BatchMonitor: Sendable {
     let counters = CounterBlock(count: Counter.allCases.count)
     private let flushRequest = Atomic<Bool>(false)
     private let publisherLoad = Atomic<Int>(0)
+    private let routesWait = Atomic<Bool>(false)
 
     /// From the kernel's receipt until the closed batch stands in the publisher's ring, by kind.
     public let internalLatency: [LatencyHistogram]
@@ -100,4 +103,11 @@ public final class BatchMonitor: Sendable {
         publisherLoad.store(batches, ordering: .relaxed)
     }
     var isPublisherIdle: Bool { publisherLoad.load(ordering: .relaxed) == 0 }
+
+    /// For the publisher: whether it is worth asking a route whether its batches wait on disk.
+    public func setRoutesWait(_ areWaiting: Bool) {
+        guard routesWait.load(ordering: .relaxed) != areWaiting else { return }
+        routesWait.store(areWaiting, ordering: .relaxed)
+    }
+    var doRoutesWait: Bool { routesWait.load(ordering: .relaxed) }
 }

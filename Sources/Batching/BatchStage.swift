@@ -44,8 +44,10 @@ public struct BatchStage: ~Copyable, Stage {
     private let endToEndLatency: UnsafeMutablePointer<LatencyRecorder>
     private let batchedLatency: LatencyRecorder
     private let waker: Waker
-    private var oldest: Int32 = -1
-    private var newest: Int32 = -1
+    private let routes: RouteTable
+    private var open = OpenList()
+    /// Batches that are older than `maxDelay` and wait for more, as their route waits on disk.
+    private var patient = OpenList()
     private var batchNumber: UInt64 = 0
     /// The publisher's ring was full when a batch had to close.
     private var isBlocked = false
@@ -60,6 +62,7 @@ public struct BatchStage: ~Copyable, Stage {
     ) {
         self.settings = settings
         router = Router(settings: settings, routes: routes)
+        self.routes = routes
         self.inputs = .allocate(capacity: max(1, inputs.count))
         var count = 0
         for input in inputs {
@@ -101,9 +104,11 @@ public struct BatchStage: ~Copyable, Stage {
         }
         let isQuiet = work <= BatchStage.quietEvents
         work += closeExpired(now: now)
-        if isQuiet, oldest >= 0, mayCloseAll { work += closeAll() }
+        if isQuiet, hasOpen, mayCloseAll { work += closeAll() }
         return work
     }
+
+    private var hasOpen: Bool { open.oldest >= 0 || patient.oldest >= 0 }
 
     private var mayCloseAll: Bool {
         mutating get {
@@ -220,27 +225,41 @@ public struct BatchStage: ~Copyable, Stage {
     private mutating func open(_ index: Int32, now: Int64) {
         let batch = router.batches + Int(index)
         batch.pointee.openedTime = now
-        batch.pointee.previous = newest
-        batch.pointee.next = -1
-        if newest >= 0 { (router.batches + Int(newest)).pointee.next = index } else { oldest = index }
-        newest = index
+        batch.pointee.isPatient = false
+        open.append(index, router.batches)
         monitor.counters.add(1, to: BatchMonitor.Counter.openBatches.rawValue)
     }
 
-    private mutating func unlink(_ batch: UnsafeMutablePointer<OpenBatch>) {
-        let (previous, next) = (batch.pointee.previous, batch.pointee.next)
-        if previous >= 0 { (router.batches + Int(previous)).pointee.next = next } else { oldest = next }
-        if next >= 0 { (router.batches + Int(next)).pointee.previous = previous } else { newest = previous }
+    private mutating func unlink(_ index: Int32) {
+        if router.batches[Int(index)].isPatient {
+            patient.remove(index, router.batches)
+        } else {
+            open.remove(index, router.batches)
+        }
         monitor.counters.add(-1, to: BatchMonitor.Counter.openBatches.rawValue)
     }
 
     private mutating func closeExpired(now: Int64) -> Int {
         var closed = 0
-        while oldest >= 0 {
-            let opened = (router.batches + Int(oldest)).pointee.openedTime
-            // A clock that was set back must not keep batches open.
-            guard now - opened >= settings.maxDelayNanos || now < opened else { break }
-            guard close(oldest) else {
+        while open.oldest >= 0 {
+            let index = open.oldest
+            guard isExpired(index, settings.maxDelayNanos, now: now) else { break }
+            if mayGrow(index) {
+                open.remove(index, router.batches)
+                router.batches[Int(index)].isPatient = true
+                patient.append(index, router.batches)
+                continue
+            }
+            guard close(index) else {
+                isBlocked = true
+                break
+            }
+            closed += 1
+        }
+        while patient.oldest >= 0 {
+            guard isExpired(patient.oldest, settings.waitingDelayNanos, now: now) || !mayGrow(patient.oldest)
+            else { break }
+            guard close(patient.oldest) else {
                 isBlocked = true
                 break
             }
@@ -249,9 +268,22 @@ public struct BatchStage: ~Copyable, Stage {
         return closed
     }
 
+    private func isExpired(_ index: Int32, _ delay: Int64, now: Int64) -> Bool {
+        let opened = router.batches[Int(index)].openedTime
+        // A clock that was set back must not keep batches open.
+        return now - opened >= delay || now < opened
+    }
+
+    /// Whether the batch would wait on disk behind others.
+    private func mayGrow(_ index: Int32) -> Bool {
+        settings.waitingDelayNanos > settings.maxDelayNanos && monitor.doRoutesWait
+            && routes.route(Int(router.batches[Int(index)].route)).isWaiting
+    }
+
     private mutating func closeAll() -> Int {
         var closed = 0
-        while oldest >= 0, close(oldest) { closed += 1 }
+        while open.oldest >= 0, close(open.oldest) { closed += 1 }
+        while patient.oldest >= 0, close(patient.oldest) { closed += 1 }
         return closed
     }
 
@@ -311,7 +343,7 @@ public struct BatchStage: ~Copyable, Stage {
         account(count: count, raw: raw, data: dataBytes)
         batch.pointee.count = 0
         batch.pointee.textLength = 0
-        unlink(batch)
+        unlink(index)
         return true
     }
 
@@ -334,14 +366,17 @@ public struct BatchStage: ~Copyable, Stage {
     /// Until the next deadline, ns.
     public mutating func parkLimit() -> Int64 {
         if isBlocked { return 500_000 }
-        guard oldest >= 0 else { return 100_000_000 }
-        let due = (router.batches + Int(oldest)).pointee.openedTime + settings.maxDelayNanos
-        return min(max(0, due - ck_realtime_nanos()), 100_000_000)
+        var due = Int64.max
+        if open.oldest >= 0 { due = router.batches[Int(open.oldest)].openedTime + settings.maxDelayNanos }
+        if patient.oldest >= 0 {
+            due = min(due, router.batches[Int(patient.oldest)].openedTime + settings.waitingDelayNanos)
+        }
+        return due == .max ? 100_000_000 : min(max(0, due - ck_realtime_nanos()), 100_000_000)
     }
 
     /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) { waker.wait(nanos: nanos) }
 
     /// Whether nothing is open and nothing waits.
-    public mutating func isIdle() -> Bool { oldest < 0 && !hasInput() }
+    public mutating func isIdle() -> Bool { !hasOpen && !hasInput() }
 }

@@ -29,9 +29,11 @@ struct OpenBatch {
     var lastEventTime: Int64 = 0
     /// When the first event was put in.
     var openedTime: Int64 = 0
-    /// Neighbours in the list of open batches, oldest first; -1: none.
+    /// Neighbours in its list of open batches, oldest first; -1: none.
     var previous: Int32 = -1
     var next: Int32 = -1
+    /// In the list of those that may grow older than others, as their route waits on disk.
+    var isPatient = false
 
     init(route: Int, kind: EventKind, sequence: UnsafeMutablePointer<UInt64>, hasSlices: Bool) {
         self.route = UInt32(route)
@@ -74,6 +76,26 @@ struct OpenBatch {
             slices = larger
         }
         eventCapacity = capacity
+    }
+}
+
+/// Open batches, oldest first, linked through the batches themselves.
+struct OpenList {
+    private(set) var oldest: Int32 = -1
+    private var newest: Int32 = -1
+
+    mutating func append(_ index: Int32, _ batches: UnsafeMutablePointer<OpenBatch>) {
+        let batch = batches + Int(index)
+        batch.pointee.previous = newest
+        batch.pointee.next = -1
+        if newest >= 0 { (batches + Int(newest)).pointee.next = index } else { oldest = index }
+        newest = index
+    }
+
+    mutating func remove(_ index: Int32, _ batches: UnsafeMutablePointer<OpenBatch>) {
+        let (previous, next) = ((batches + Int(index)).pointee.previous, (batches + Int(index)).pointee.next)
+        if previous >= 0 { (batches + Int(previous)).pointee.next = next } else { oldest = next }
+        if next >= 0 { (batches + Int(next)).pointee.previous = previous } else { newest = previous }
     }
 }
 

@@ -56,7 +56,10 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
         input.release()
         ledger.setWaiting(input.peek().map { $0.load(as: BatchHeader.self).closedTime })
         let now = ck_monotonic_nanos()
-        if let spool { work += spool.doWork(sink, now: now) }
+        if let spool {
+            work += spool.doWork(sink, now: now)
+            monitor.setRoutesWait(!spool.isEmpty)
+        }
         let done = sink.doWork(now: now)
         monitor.setPublisherLoad(ledger.batchesInFlight)
         return work + done

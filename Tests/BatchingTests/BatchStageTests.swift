@@ -55,6 +55,36 @@ import Testing
         #expect(try bench.take().count == 1)
     }
 
+    /// Behind others on disk a batch is not late by waiting for more; those of other topics are.
+    @Test func growsOlderWhileItsRouteWaits() throws {
+        let bench = try BatchBench {
+            $0.maxDelayNanos = 1
+            $0.waitingDelayNanos = 1 << 50
+        }
+        for symbol in ["BTCUSDT", "ETHUSDT"] { try bench.putTrade(symbol, id: 1) }
+        bench.work()
+        let routes = try bench.take().map(\.topic)
+        #expect(routes.count == 2)
+        bench.routes.route(0).setWaiting(true)
+        for areAsked in [false, true] {
+            bench.monitor.setRoutesWait(areAsked)
+            for id in 2...3 as ClosedRange<Int64> {
+                for symbol in ["BTCUSDT", "ETHUSDT"] { try bench.putTrade(symbol, id: id) }
+                bench.work()
+            }
+            let counts = try bench.take().reduce(into: [:]) {
+                $0[$1.topic, default: []].append($1.header.count)
+            }
+            #expect(counts[routes[1]] == [1, 1])
+            #expect(counts[routes[0]] == (areAsked ? nil : [1, 1]))
+        }
+        // Nothing waits before it any more.
+        bench.routes.route(0).setWaiting(false)
+        bench.work()
+        #expect(try bench.take().map(\.header.count) == [2])
+        #expect(bench.monitor.openBatchCount == 0)
+    }
+
     /// Idle means: no event waits, the publisher has taken everything and has nothing in flight.
     @Test func closesEarlyOnlyWhenThePublisherIsIdle() throws {
         let bench = try BatchBench { $0.closeWhenIdle = true }

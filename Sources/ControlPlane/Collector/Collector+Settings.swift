@@ -21,6 +21,8 @@ extension Collector {
         settings.dictionaries = dictionaries
         settings.payload = from.payload
         settings.closeWhenIdle = from.closeWhenIdle
+        let hasSpool = configuration.sink.type == .pubsub && configuration.spool.isEnabled
+        settings.waitingDelayNanos = hasSpool ? configuration.spool.batchDelay : 0
         return settings
     }
 }

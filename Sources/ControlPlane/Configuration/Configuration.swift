@@ -286,6 +286,9 @@ public struct Configuration: Sendable {
         public var after: Int64 = 1_000_000_000
         /// Batches older than this make the collector not ready, ns.
         public var warnAge: Int64 = 30_000_000_000
+        /// Age of a batch at most while others of its topic and key wait on disk before it, ns; where it is longer than
+        /// ``Batching/maxDelayNanos``.
+        public var batchDelay: Int64 = 250_000_000
         /// The defaults.
         public init() {}
     }

@@ -41,7 +41,7 @@ public enum ConfigurationKeys {
         "sink.topics.schema": ["name", "encoding", "firstRevision", "lastRevision"],
         "spool": [
             "enabled", "maxBytes", "maxAge", "segmentBytes", "fsync", "fsyncInterval", "whenFull", "after",
-            "warnAge",
+            "warnAge", "batchDelay",
         ],
         "api": ["listen", "token"],
         "log": ["level", "format"],

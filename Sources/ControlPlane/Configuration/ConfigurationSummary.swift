@@ -143,7 +143,8 @@ public struct ConfigurationSummary {
             ? "every \(ConfigurationUnits.text(nanos: spool.fsyncInterval))" : spool.fsync.rawValue
         entry(
             "takes",
-            "what is not acknowledged after \(ConfigurationUnits.text(nanos: spool.after)); fsync \(sync)")
+            "what is not acknowledged after \(ConfigurationUnits.text(nanos: spool.after)); fsync \(sync);"
+                + " batches of up to \(ConfigurationUnits.text(nanos: spool.batchDelay)) behind it")
         entry(
             "at most",
             ConfigurationUnits.text(bytes: spool.maxBytes)

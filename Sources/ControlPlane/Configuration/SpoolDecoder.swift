@@ -18,6 +18,7 @@ struct SpoolDecoder {
         spool.whenFull = section.choice("whenFull", default: spool.whenFull)
         spool.after = section.duration("after", default: spool.after, in: 10_000_000...60 * second)
         spool.warnAge = section.duration("warnAge", default: spool.warnAge, in: second...86_400 * second)
+        spool.batchDelay = section.duration("batchDelay", default: spool.batchDelay, in: 0...second)
         if spool.maxBytes < 4 * spool.segmentBytes {
             let key = section.has("maxBytes") ? "maxBytes" : "segmentBytes"
             section.error(

@@ -69,7 +69,7 @@ extension Spool {
         }
         batch.segment.settle(header, route: batch.record.route)
         if lanes[number].handed == 0 { lanes[number].progressAt = now }
-        lanes[number].pending -= 1
+        lanes[number].pass(1)
         lanes[number].handed += 1
         lanes[number].handedBytes += bytes
         windowBytes += bytes
@@ -191,7 +191,7 @@ extension Spool {
         var batches = 0
         var events = 0
         for (route, share) in store.losses {
-            lanes[Int(lane(of: route))].pending -= share.batches
+            lanes[Int(lane(of: route))].pass(share.batches)
             ledger.lose(share, of: route)
             batches += share.batches
             events += share.events
@@ -233,7 +233,7 @@ extension Spool {
         func drop(_ batch: StoredBatch) {
             let number = lane(of: batch.route)
             let view = batch.view(lane: number)
-            lanes[Int(number)].pending -= 1
+            lanes[Int(number)].pass(1)
             batch.segment.settle(view.header, route: batch.record.route)
             ledger.drop(BatchReceipt(view), policy: policy)
             store.finish(view.place)

@@ -147,7 +147,7 @@ public final class Spool {
         var receipt = BatchReceipt(batch)
         receipt.place = place
         ledger.spool(receipt)
-        lanes[Int(lane)].pending += 1
+        lanes[Int(lane)].wait(for: route)
         return true
     }
 
@@ -280,6 +280,9 @@ public final class Spool {
         }
     }
 
+    /// Whether anything waits here.
+    var isEmpty: Bool { store.isEmpty }
+
     /// Whether ``doWork(_:now:)`` would find something to do at once.
     func hasInput(now: Int64) -> Bool {
         store.unread > 0 && !isHeldUp && windowBytes < settings.window && now >= store.cursor.retryAt
@@ -316,6 +319,8 @@ public final class Spool {
 struct SpoolLane {
     /// Batches here that were not handed over.
     var pending = 0
+    /// This run's route, told that its batches wait.
+    private var route: Route?
     /// Batches that the sink had before they were stored, and that are not acknowledged.
     var held = 0
     /// Batches handed over and not acknowledged, and their bytes.
@@ -335,6 +340,21 @@ struct SpoolLane {
     /// When the first of them is tried again, and the pause after that, monotonic ns.
     var retryAt: Int64 = 0
     var pause: Int64 = 0
+
+    /// A batch of this run joins those that wait.
+    mutating func wait(for route: Route) {
+        pending += 1
+        guard pending == 1 || self.route !== route else { return }
+        self.route?.setWaiting(false)
+        self.route = route
+        route.setWaiting(true)
+    }
+
+    /// So many batches wait no longer.
+    mutating func pass(_ batches: Int) {
+        pending -= batches
+        if pending == 0 { route?.setWaiting(false) }
+    }
 
     /// Where a batch is.
     struct Deferred {
