@@ -16,6 +16,9 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
     private let monitor: BatchMonitor
     private let waker: Waker
     private var isBlocked = false
+    /// Of the batches at the beginning of the ring, those that the sink has: a bit for each. They were put back with others
+    /// that did not get on disk.
+    private var passed: UInt64 = 0
 
     /// Batches taken in one cycle at most, so that the sink's own work is never far away.
     static var batchesPerCycle: Int { 64 }
@@ -45,15 +48,32 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
     public mutating func doWork() -> Int {
         var work = 0
         isBlocked = false
+        var direct: UInt64 = 0
         while work < Self.batchesPerCycle, let payload = input.peek() {
-            guard take(BatchView(payload: payload, routes: routes)) else {
-                isBlocked = true
-                break
+            let bit: UInt64 = 1 << UInt64(work)
+            if passed & bit != 0 {
+                direct |= bit
+            } else {
+                switch take(BatchView(payload: payload, routes: routes)) {
+                case .sink: direct |= bit
+                case .spool: break
+                case nil: isBlocked = true
+                }
+                if isBlocked { break }
             }
             input.advance()
             work += 1
         }
-        input.release()
+        if let spool, !spool.commit() {
+            // What the sink took meanwhile is not taken twice.
+            passed |= direct
+            input.takeBack()
+            isBlocked = true
+            work = 0
+        } else {
+            passed = work < 64 ? passed >> UInt64(work) : 0
+            input.release()
+        }
         ledger.setWaiting(input.peek().map { $0.load(as: BatchHeader.self).closedTime })
         let now = ck_monotonic_nanos()
         if let spool {
@@ -65,11 +85,13 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
         return work + done
     }
 
-    /// hot: the sink, or the spool where something of the batch's topic and key is before it.
-    private func take(_ batch: BatchView) -> Bool {
-        guard let spool else { return sink.take(batch) == .accepted }
-        if spool.admits(batch.route), sink.take(batch) == .accepted { return true }
-        return spool.take(batch, from: sink, now: ck_monotonic_nanos())
+    private enum Taker { case sink, spool }
+
+    /// hot: the sink, or the spool where something of the batch's topic and key is before it; nil: neither.
+    private func take(_ batch: BatchView) -> Taker? {
+        guard let spool else { return sink.take(batch) == .accepted ? .sink : nil }
+        if spool.admits(batch.route), sink.take(batch) == .accepted { return .sink }
+        return spool.take(batch, from: sink, now: ck_monotonic_nanos()) ? .spool : nil
     }
 
     /// Whether a batch waits that the sink would take, or the sink or the spool has something to do.

@@ -179,6 +179,12 @@ public final class RingConsumerBox: @unchecked Sendable {
         headCell.pointee.store(head, ordering: .releasing)
     }
 
+    /// Puts the records that were taken since the last ``release()`` back, to be taken again.
+    public mutating func takeBack() {
+        head = released
+        records = storage.popped.pointee.load(ordering: .relaxed)
+    }
+
     /// Whether a record waits. Sequentially consistent: for the check between announcing to park and parking.
     @inlinable public func hasInput() -> Bool {
         tailCell.pointee.load(ordering: .sequentiallyConsistent) != head

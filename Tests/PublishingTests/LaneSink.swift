@@ -1,5 +1,7 @@
 import Batching
+import Glibc
 import Rings
+import Synchronization
 
 @testable import Publishing
 
@@ -107,14 +109,25 @@ final class LaneSink: Sink {
 }
 
 /// The disk as told: writes, syncs or reads fail, or a write ends in the middle.
-final class FailingFiles: SpoolFiles {
+final class FailingFiles: SpoolFiles, @unchecked Sendable {
     /// Errno of calls; 0: they work.
     var writeError: Int32 = 0
-    var syncError: Int32 = 0
     var readError: Int32 = 0
     var createError: Int32 = 0
+    /// Syncs may come from another thread.
+    var syncError: Int32 {
+        get { syncCode.load(ordering: .relaxed) }
+        set { syncCode.store(newValue, ordering: .relaxed) }
+    }
+    private let syncCode = Atomic<Int32>(0)
+    /// Syncs wait for the disk.
+    let holdsSyncs = Atomic<Bool>(false)
+    /// Syncs of data that began.
+    let syncs = Atomic<Int>(0)
     /// Bytes after which a write is cut short; nil: whole.
     var shortWrite: Int?
+    /// Batches until one is written that the disk changes.
+    var damagedWrite: Int?
     /// A byte of the files that reads as another than was written.
     var damagedOffset: Int?
 
@@ -129,9 +142,19 @@ final class FailingFiles: SpoolFiles {
                 file, UnsafeRawBufferPointer(rebasing: head[..<min(count, head.count)]),
                 UnsafeRawBufferPointer(rebasing: body[..<min(max(count - head.count, 0), body.count)]), none)
         }
-        return writeError != 0 ? Int64(-writeError) : super.write(file, head, body, tail)
+        if writeError != 0 { return Int64(-writeError) }
+        guard body.count > 0, let count = damagedWrite else { return super.write(file, head, body, tail) }
+        damagedWrite = count > 1 ? count - 1 : nil
+        guard count == 1 else { return super.write(file, head, body, tail) }
+        var damaged = Array(body)
+        damaged[damaged.count / 2] ^= 1
+        return damaged.withUnsafeBytes { super.write(file, head, $0, tail) }
     }
-    override func sync(_ file: Int32) -> Int32 { syncError != 0 ? -syncError : super.sync(file) }
+    override func sync(_ file: Int32) -> Int32 {
+        syncs.add(1, ordering: .sequentiallyConsistent)
+        while holdsSyncs.load(ordering: .sequentiallyConsistent) { usleep(1_000) }
+        return syncError != 0 ? -syncError : super.sync(file)
+    }
     override func read(_ file: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, at offset: Int) -> Int64
     {
         guard readError == 0 else { return Int64(-readError) }

@@ -78,7 +78,8 @@ private struct SpoolLife {
         settings = SpoolSettings(
             directory: "", destination: "test", origin: Route.Origin(runID: 0, collector: "model"))
         settings.segmentBytes = 1 << (9 + Int(random.next() % 5))
-        settings.fsync = .never
+        settings.fsync = [.never, .never, .never, .never, .interval, .each][Int(random.next() % 6)]
+        settings.syncInterval = 0
         settings.patience = [0, 100_000, 1 << 50][Int(random.next() % 3)]
         settings.window = [1 << 10, 1 << 14, 4 << 20][Int(random.next() % 3)]
         settings.deferredLimit = [3, 1 << 20][Int(random.next() % 2)]

@@ -139,17 +139,43 @@ public final class Spool {
             routeKey: key,
             lane: lane, isHeld: false)
         guard let place = append(entry, now: now) else { return false }
-        guard store.syncEach(now: now) else {
-            // It stays in the ring, and so must not be sent from here too.
-            store.withdraw(place, batch.header)
-            return false
-        }
         var receipt = BatchReceipt(batch)
         receipt.place = place
-        ledger.spool(receipt)
         lanes[Int(lane)].wait(for: route)
+        if settings.fsync == .each {
+            uncommitted.append(
+                Uncommitted(receipt: receipt, header: batch.header, route: store.lastRoute))
+        } else {
+            ledger.spool(receipt)
+        }
         return true
     }
+
+    /// To be called when no more batches are taken for now, and before their memory is given back: makes them outlast the
+    /// machine, where the policy wants it at once. False where that failed: then none of them is here.
+    func commit() -> Bool {
+        guard !uncommitted.isEmpty else { return true }
+        defer { uncommitted.removeAll(keepingCapacity: true) }
+        guard store.syncEach(now: ck_monotonic_nanos()) else {
+            for batch in uncommitted {
+                lanes[Int(batch.receipt.place.lane)].pass(1)
+                store.withdraw(batch.receipt.place, batch.header, route: batch.route)
+            }
+            return false
+        }
+        for batch in uncommitted { ledger.spool(batch.receipt) }
+        return true
+    }
+
+    /// A batch that was written in this cycle.
+    private struct Uncommitted {
+        var receipt: BatchReceipt
+        var header: BatchHeader
+        /// Its route's number in the segment.
+        var route: UInt32
+    }
+
+    private var uncommitted: [Uncommitted] = []
 
     private func append(_ entry: SpoolStore.Entry, now: Int64) -> SpoolPlace? {
         var answer = store.append(entry, now: now)

@@ -1,8 +1,9 @@
 import CKernel
+import Glibc
 
 /// The spool's way to the disk: one open file for each call, so that tests can let any of them fail. Functions return
-/// at least 0, or a negative errno.
-class SpoolFiles {
+/// at least 0, or a negative errno, and may be called from any thread.
+class SpoolFiles: @unchecked Sendable {
     func create(_ path: String) -> Int32 { ck_create_for_append(path) }
 
     /// Three parts in one write.
@@ -39,5 +40,22 @@ enum DirectoryListing {
                 Unmanaged<Names>.fromOpaque(context).takeUnretainedValue().names.append(String(cString: name))
             }, Unmanaged.passUnretained(found).toOpaque())
         return (found.names.sorted(), code)
+    }
+}
+
+extension SpoolStore {
+    /// What to do about an errno.
+    static func remedy(_ code: Int32) -> String {
+        switch code {
+        case ENOSPC: "free space on that file system or move collector.dataDirectory"
+        case EDQUOT: "raise the quota or free space"
+        case EFBIG: "raise the limit of file sizes (ulimit -f)"
+        case EACCES, EPERM: "let user \(getuid()) write there or move collector.dataDirectory"
+        case EROFS: "mount it writable or move collector.dataDirectory"
+        case EIO: "look at the disk's state (dmesg)"
+        case ENOTDIR, EEXIST: "a file stands in the way; move collector.dataDirectory"
+        case EMFILE, ENFILE: "raise the limit of open files (ulimit -n)"
+        default: "move collector.dataDirectory if this stays"
+        }
     }
 }

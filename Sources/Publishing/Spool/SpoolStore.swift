@@ -1,6 +1,7 @@
 import Batching
 import CKernel
 import Glibc
+import Rings
 
 /// The spool's files: batches are appended at the end, read from the beginning, and deleted with their file when all in
 /// it are done with. Knows nothing of sinks. Belongs to one thread.
@@ -47,9 +48,16 @@ final class SpoolStore {
     private var descriptor: Int32 = -1
     private var routeNumbers: [UInt64: UInt32] = [:]
     /// The number of the route of the batch that was appended last.
-    private var lastRoute: UInt32 = 0
+    private(set) var lastRoute: UInt32 = 0
     private let head: UnsafeMutableRawPointer
     private var dirtySince: Int64?
+    private var syncer: SpoolSyncer?
+    /// Of segments, by the other thread.
+    private var syncsUnderWay = 0
+    /// The last sync failed.
+    private var syncFails = false
+    /// One has failed since the last ``syncEach(now:)``.
+    private var syncHasFailed = false
     private var directoryIsDirty = false
     private var emptySince: Int64?
     private var failures = 0
@@ -98,27 +106,20 @@ final class SpoolStore {
         self.monitor = monitor
         head = .allocate(byteCount: SpoolStore.headRoom, alignment: 64)
         ck_ignore_file_size_signal()
+        guard settings.fsync == .interval else { return }
+        // Here and not when it is needed: a thread keeps to the CPUs of the one that starts it.
+        do throws(RingError) {
+            syncer = try SpoolSyncer(files: files, directory: directory)
+        } catch {
+            throw SpoolError(description: "spool: \(error.description)")
+        }
     }
 
     deinit {
+        syncer?.end()
         if descriptor >= 0 { ck_close(descriptor) }
         head.deallocate()
         ck_close(lock)
-    }
-
-    /// What to do about an errno.
-    static func remedy(_ code: Int32) -> String {
-        switch code {
-        case ENOSPC: "free space on that file system or move collector.dataDirectory"
-        case EDQUOT: "raise the quota or free space"
-        case EFBIG: "raise the limit of file sizes (ulimit -f)"
-        case EACCES, EPERM: "let user \(getuid()) write there or move collector.dataDirectory"
-        case EROFS: "mount it writable or move collector.dataDirectory"
-        case EIO: "look at the disk's state (dmesg)"
-        case ENOTDIR, EEXIST: "a file stands in the way; move collector.dataDirectory"
-        case EMFILE, ENFILE: "raise the limit of open files (ulimit -n)"
-        default: "move collector.dataDirectory if this stays"
-        }
     }
 
     // MARK: Segments
@@ -280,7 +281,8 @@ final class SpoolStore {
             number: number, runID: settings.origin.runID, time: ck_realtime_nanos(), to: head)
         let none = UnsafeRawBufferPointer(start: nil, count: 0)
         let written = files.write(opened, header, none, none)
-        let synced = settings.fsync == .never || written < 0 ? 0 : files.syncDirectory(settings.directory)
+        let isSynced = settings.fsync == .never || written < 0 || delegate(.directory)
+        let synced = isSynced ? 0 : files.syncDirectory(settings.directory)
         guard written == Int64(SpoolFormat.headerSize), synced >= 0 else {
             ck_close(opened)
             _ = files.remove(segment.path)
@@ -296,28 +298,84 @@ final class SpoolStore {
         return segment
     }
 
+    /// Appends nothing more to the segment that is written.
     private func abandon() {
+        if let writer, dirtySince != nil, delegate(.data(segment: writer.number, file: descriptor)) {
+            descriptor = -1
+        }
         if descriptor >= 0 { ck_close(descriptor) }
         descriptor = -1
         writer = nil
         dirtySince = nil
     }
 
-    /// Ends the segment that is written: all of it is on the disk.
+    /// Ends the segment that is written.
     private func end() throws(SegmentFailure) {
-        try sync()
+        if let writer, dirtySince != nil, delegate(.data(segment: writer.number, file: descriptor)) {
+            (descriptor, dirtySince) = (-1, nil)
+        } else {
+            try sync()
+        }
         abandon()
+    }
+
+    /// Has the other thread do it, where the policy lets it take its time. False where it does not, or has no room.
+    private func delegate(_ job: SpoolSyncer.Job) -> Bool {
+        guard let syncer, syncer.send(job) else { return false }
+        if case .data = job { syncsUnderWay += 1 }
+        return true
+    }
+
+    private func beginSync(now: Int64) {
+        // A slow disk is not given more than it gets done.
+        guard let writer, syncsUnderWay < 2 else { return }
+        let file = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        if file >= 0, delegate(.data(segment: writer.number, file: file)) {
+            dirtySince = nil
+            return
+        }
+        if file >= 0 { ck_close(file) }
+        _ = sync(now: now)
+    }
+
+    private func takeOutcomes(now: Int64) {
+        guard let syncer else { return }
+        for outcome in syncer.takeOutcomes() {
+            var path = settings.directory
+            if case .data(let segment, _) = outcome.job {
+                syncsUnderWay -= 1
+                path = self.path(segment)
+                if outcome.code >= 0 { synced() }
+                // See sync().
+                if outcome.code < 0, segment == writer?.number {
+                    dirtySince = nil
+                    abandon()
+                }
+            }
+            guard outcome.code < 0 else { continue }
+            syncFails = true
+            report(SegmentFailure(action: "sync", path: path, code: -outcome.code), now: now)
+        }
+    }
+
+    private func synced() {
+        syncFails = false
+        recovered()
     }
 
     private func sync() throws(SegmentFailure) {
         guard dirtySince != nil, let writer else { return }
         dirtySince = nil
-        let synced = files.sync(descriptor)
-        guard synced < 0 else { return }
+        let code = files.sync(descriptor)
+        guard code < 0 else {
+            synced()
+            return
+        }
+        (syncFails, syncHasFailed) = (true, true)
         // After a failed sync the kernel may hold pages clean that never reached the disk: a further sync of this file
         // proves nothing.
         abandon()
-        throw SegmentFailure(action: "sync", path: writer.path, code: -synced)
+        throw SegmentFailure(action: "sync", path: writer.path, code: -code)
     }
 
     private func report(_ failure: SegmentFailure, now: Int64) {
@@ -331,13 +389,17 @@ final class SpoolStore {
     }
 
     private func recovered() {
-        guard failures > 0 else { return }
+        guard failures > 0, !syncFails else { return }
         failures = 0
         monitor.reportRecovery("spool: \(settings.directory) is written again, nothing was lost")
     }
 
     /// Makes what was appended outlast the machine, where the policy wants it at once. False where that failed.
-    func syncEach(now: Int64) -> Bool { settings.fsync == .each ? sync(now: now) : true }
+    func syncEach(now: Int64) -> Bool {
+        guard settings.fsync == .each else { return true }
+        defer { syncHasFailed = false }
+        return sync(now: now) && !syncHasFailed
+    }
 
     private func sync(now: Int64) -> Bool {
         do throws(SegmentFailure) {
@@ -351,13 +413,16 @@ final class SpoolStore {
 
     /// Syncs, saves the position, and gives up a segment that has been empty for a while.
     func keepTime(now: Int64) {
+        takeOutcomes(now: now)
         if let since = dirtySince, settings.fsync == .interval, now - since >= settings.syncInterval {
-            _ = sync(now: now)
+            beginSync(now: now)
         }
         if directoryIsDirty, settings.fsync != .never, dirtySince == nil {
             directoryIsDirty = false
-            _ = files.syncDirectory(settings.directory)
+            if !delegate(.directory) { _ = files.syncDirectory(settings.directory) }
         }
+        // Where nothing waits, nothing hinders; the next batch that comes here shows whether the disk works.
+        if undone == 0, failures > 0, !isResting(now: now) { synced() }
         position.save(segments.first.map { ($0.number, UInt32($0.firstUndone)) } ?? (nextNumber, 0), now: now)
         while let first = segments.first, first.isDone, first !== writer { remove(first) }
         guard undone == 0, let writer else { return }
@@ -382,11 +447,11 @@ final class SpoolStore {
         return true
     }
 
-    /// A batch that was just appended is not to be there. A later run may find it all the same, and sends it again under
-    /// its own id.
-    func withdraw(_ place: SpoolPlace, _ header: BatchHeader) {
+    /// A batch that was appended since the last sync is not to be there. A later run may find it all the same, and sends it
+    /// again under its own id.
+    func withdraw(_ place: SpoolPlace, _ header: BatchHeader, route: UInt32) {
         guard let segment = byNumber[place.segment] else { return }
-        segment.settle(header, route: lastRoute)
+        segment.settle(header, route: route)
         unread -= 1
         finish(place)
     }
@@ -415,6 +480,9 @@ final class SpoolStore {
     func close() {
         let now = ck_monotonic_nanos()
         if settings.fsync != .never { _ = sync(now: now) }
+        syncer?.end()
+        takeOutcomes(now: now)
+        syncer = nil
         let last = writer
         abandon()
         if let last, last.isDone { remove(last) }
