@@ -346,7 +346,8 @@ public final class PubSubSink: Sink {
                 links[first], bytes.bindMemory(to: Int32.self).baseAddress, count, milliseconds, &woken)
         }
         let now = ck_monotonic_nanos()
-        if ready > 0 {
+        // One of libcurl's own timers ends the poll, too; left alone it would end the next ones at once.
+        if ready > 0 || cc_multi_timeout(links[first]) == 0 {
             lastMove = 0
             shortParks = PubSubSink.shortParkLimit
         } else if shortParks > 0 {
