@@ -105,8 +105,10 @@ let package = Package(
         .testTarget(name: "MarketDataTests", dependencies: ["MarketData"]),
         .testTarget(name: "RingsTests", dependencies: ["Rings", "CKernel"]),
         .target(name: "ReferenceJSON", path: "Tests/ReferenceJSON"),
+        .target(name: "PortableDigits", dependencies: ["CDigits"], path: "Tests/PortableDigits"),
         .testTarget(
-            name: "ByteScanningTests", dependencies: ["ByteScanning", "MarketData", "ReferenceJSON"]),
+            name: "ByteScanningTests",
+            dependencies: ["ByteScanning", "CDigits", "MarketData", "PortableDigits", "ReferenceJSON"]),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing", "CDeflate"]),
         .testTarget(

@@ -38,7 +38,7 @@ extension FrameReader {
         var isMaker = false
         guard takeTime(&text, &eventTime), text.take(Literal(",\"T\":")),
             takeTime(&text, &event.pointee.tradeTime), layouts.takeMiddle(&text, layout),
-            text.takeInteger(&event.pointee.tradeID), text.take(Literal(",\"p\":\"")),
+            text.survey(), text.takeInteger(&event.pointee.tradeID), text.take(Literal(",\"p\":\"")),
             text.takeDecimal(&event.pointee.price), text.take(Literal("\",\"q\":\"")),
             text.takeDecimal(&event.pointee.quantity), text.take(Literal("\",\"X\":\"")),
             takeExecution(&text, &event.pointee.execution), text.take(Literal(",\"m\":")),
@@ -75,11 +75,11 @@ extension FrameReader {
         var eventTime: Int64 = 0
         var isMaker = false
         guard takeTime(&text, &eventTime), text.take(Literal(",\"a\":")),
-            text.takeInteger(&event.pointee.aggregateID), layouts.takeMiddle(&text, layout),
-            text.takeDecimal(&event.pointee.price), text.take(Literal("\",\"q\":\"")),
+            text.takeAloneInteger(&event.pointee.aggregateID), layouts.takeMiddle(&text, layout),
+            text.survey(), text.takeDecimal(&event.pointee.price), text.take(Literal("\",\"q\":\"")),
             text.takeDecimal(&event.pointee.quantity),
             !text.takeOptional(Literal("\",\"nq\":\"")) || text.skipText(),
-            text.take(Literal("\",\"f\":")), text.takeInteger(&event.pointee.firstTradeID),
+            text.take(Literal("\",\"f\":")), text.survey(), text.takeInteger(&event.pointee.firstTradeID),
             text.take(Literal(",\"l\":")), text.takeInteger(&event.pointee.lastTradeID),
             text.take(Literal(",\"T\":")), takeTime(&text, &event.pointee.tradeTime),
             text.take(Literal(",\"m\":")), text.takeBool(&isMaker), takeEnd(&text)
@@ -98,19 +98,19 @@ extension FrameReader {
         event.initialize(to: Ticker(header: header(layout, eventTime: 0, events)))
         guard takeTime(&text, &event.pointee.header.eventTime), layouts.takeMiddle(&text, layout),
             layouts.skipSecond(&text, layout), text.take(Literal("\"p\":\"")),
-            text.takeDecimal(&event.pointee.change), text.take(Literal("\",\"P\":\"")),
-            text.takeDecimal(&event.pointee.changePercent), text.take(Literal("\",\"w\":\"")),
+            text.survey(), text.takeSignedDecimal(&event.pointee.change), text.take(Literal("\",\"P\":\"")),
+            text.takeSignedDecimal(&event.pointee.changePercent), text.take(Literal("\",\"w\":\"")),
             text.takeDecimal(&event.pointee.weightedAverage), text.take(Literal("\",\"c\":\"")),
-            text.takeDecimal(&event.pointee.last), text.take(Literal("\",\"Q\":\"")),
+            text.survey(), text.takeDecimal(&event.pointee.last), text.take(Literal("\",\"Q\":\"")),
             text.takeDecimal(&event.pointee.lastQuantity), text.take(Literal("\",\"o\":\"")),
             text.takeDecimal(&event.pointee.open), text.take(Literal("\",\"h\":\"")),
-            text.takeDecimal(&event.pointee.high), text.take(Literal("\",\"l\":\"")),
+            text.survey(), text.takeDecimal(&event.pointee.high), text.take(Literal("\",\"l\":\"")),
             text.takeDecimal(&event.pointee.low), text.take(Literal("\",\"v\":\"")),
-            text.takeDecimal(&event.pointee.volume), text.take(Literal("\",\"q\":\"")),
-            text.takeDecimal(&event.pointee.quoteVolume), text.take(Literal("\",\"O\":")),
+            text.takeAloneDecimal(&event.pointee.volume), text.take(Literal("\",\"q\":\"")),
+            text.takeAloneDecimal(&event.pointee.quoteVolume), text.take(Literal("\",\"O\":")),
             takeTime(&text, &event.pointee.openTime), text.take(Literal(",\"C\":")),
             takeTime(&text, &event.pointee.closeTime), text.take(Literal(",\"F\":")),
-            text.takeInteger(&event.pointee.firstTradeID), text.take(Literal(",\"L\":")),
+            text.survey(), text.takeInteger(&event.pointee.firstTradeID), text.take(Literal(",\"L\":")),
             text.takeInteger(&event.pointee.lastTradeID), text.take(Literal(",\"n\":")),
             text.takeInteger(&event.pointee.tradeCount), takeEnd(&text)
         else { return false }
@@ -126,12 +126,12 @@ extension FrameReader {
         var eventTime: Int64 = 0
         guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
             layouts.skipSecond(&text, layout),
-            text.take(Literal("\"c\":\"")), text.takeDecimal(&event.pointee.last),
+            text.take(Literal("\"c\":\"")), text.survey(), text.takeDecimal(&event.pointee.last),
             text.take(Literal("\",\"o\":\"")), text.takeDecimal(&event.pointee.open),
             text.take(Literal("\",\"h\":\"")), text.takeDecimal(&event.pointee.high),
-            text.take(Literal("\",\"l\":\"")), text.takeDecimal(&event.pointee.low),
-            text.take(Literal("\",\"v\":\"")), text.takeDecimal(&event.pointee.volume),
-            text.take(Literal("\",\"q\":\"")), text.takeDecimal(&event.pointee.quoteVolume),
+            text.take(Literal("\",\"l\":\"")), text.survey(), text.takeDecimal(&event.pointee.low),
+            text.take(Literal("\",\"v\":\"")), text.takeAloneDecimal(&event.pointee.volume),
+            text.take(Literal("\",\"q\":\"")), text.takeAloneDecimal(&event.pointee.quoteVolume),
             text.take(Literal("\"")), takeEnd(&text)
         else { return false }
         event.pointee.header = header(layout, eventTime: eventTime, events)
@@ -146,11 +146,11 @@ extension FrameReader {
         let event = events.begin(BookTicker.self)
         var transactionTime: Int64 = 0
         var eventTime: Int64 = 0
-        guard text.takeInteger(&event.pointee.updateID), layouts.takeMiddle(&text, layout),
+        guard text.takeAloneInteger(&event.pointee.updateID), layouts.takeMiddle(&text, layout),
             layouts.skipSecond(&text, layout), text.take(Literal("\"b\":\"")),
-            text.takeDecimal(&event.pointee.bid), text.take(Literal("\",\"B\":\"")),
+            text.survey(), text.takeDecimal(&event.pointee.bid), text.take(Literal("\",\"B\":\"")),
             text.takeDecimal(&event.pointee.bidQuantity), text.take(Literal("\",\"a\":\"")),
-            text.takeDecimal(&event.pointee.ask), text.take(Literal("\",\"A\":\"")),
+            text.survey(), text.takeDecimal(&event.pointee.ask), text.take(Literal("\",\"A\":\"")),
             text.takeDecimal(&event.pointee.askQuantity), text.take(Literal("\",\"T\":")),
             takeTime(&text, &transactionTime), text.take(Literal(",\"E\":")), takeTime(&text, &eventTime),
             takeEnd(&text)
@@ -167,12 +167,13 @@ extension FrameReader {
         let event = events.begin(MarkPrice.self)
         event.initialize(to: MarkPrice(header: header(layout, eventTime: 0, events)))
         guard takeTime(&text, &event.pointee.header.eventTime), layouts.takeMiddle(&text, layout),
-            text.takeDecimal(&event.pointee.markPrice),
+            text.survey(), text.takeDecimal(&event.pointee.markPrice),
             !text.takeOptional(Literal("\",\"ap\":\""))
                 || text.takeDecimal(&event.pointee.averageMarkPrice),
             text.take(Literal("\",\"P\":\"")), text.takeDecimal(&event.pointee.settlementPrice),
+            text.survey(),
             !text.takeOptional(Literal("\",\"i\":\"")) || text.takeDecimal(&event.pointee.indexPrice),
-            text.take(Literal("\",\"r\":\"")), text.takeDecimal(&event.pointee.fundingRate),
+            text.take(Literal("\",\"r\":\"")), text.takeSignedDecimal(&event.pointee.fundingRate),
             text.take(Literal("\",\"T\":")), takeTime(&text, &event.pointee.nextFundingTime),
             takeEnd(&text)
         else { return false }

@@ -22,18 +22,39 @@ struct ExpectedTextTests {
         }
     }
 
-    private func decimal(_ text: String, padding: UInt8) -> (value: Decimal, count: Int)? {
-        taken(text, padding: padding) { (expected: inout ExpectedText) -> Decimal? in
-            var value = Decimal()
-            return expected.takeDecimal(&value) ? value : nil
+    /// The ways to read a decimal that is not negative, or any.
+    private static let decimalWays: [@Sendable (inout ExpectedText, inout Decimal) -> Bool] = [
+        { $0.takeDecimal(&$1) }, { $0.survey() && $0.takeDecimal(&$1) }, { $0.takeAloneDecimal(&$1) },
+        { $0.takeSignedDecimal(&$1) }, { $0.survey() && $0.takeSignedDecimal(&$1) },
+    ]
+    private static let integerWays: [@Sendable (inout ExpectedText, inout Int64) -> Bool] = [
+        { $0.takeInteger(&$1) }, { $0.survey() && $0.takeInteger(&$1) }, { $0.takeAloneInteger(&$1) },
+    ]
+
+    /// What all ways come to, which must be the same.
+    private func same<Value: Equatable>(
+        _ text: String, padding: UInt8, _ zero: Value,
+        _ ways: [@Sendable (inout ExpectedText, inout Value) -> Bool]
+    ) -> (value: Value, count: Int)? {
+        let found = ways.map { way in
+            taken(text, padding: padding) { (expected: inout ExpectedText) -> Value? in
+                var value = zero
+                return way(&expected, &value) ? value : nil
+            }
         }
+        for other in found {
+            #expect(other?.value == found[0]?.value)
+            #expect(other?.count == found[0]?.count)
+        }
+        return found[0]
+    }
+
+    private func decimal(_ text: String, padding: UInt8) -> (value: Decimal, count: Int)? {
+        same(text, padding: padding, Decimal(), ExpectedTextTests.decimalWays)
     }
 
     private func integer(_ text: String, padding: UInt8) -> (value: Int64, count: Int)? {
-        taken(text, padding: padding) { (expected: inout ExpectedText) -> Int64? in
-            var value: Int64 = 0
-            return expected.takeInteger(&value) ? value : nil
-        }
+        same(text, padding: padding, 0, ExpectedTextTests.integerWays)
     }
 
     private func time(_ text: String, isLong: Bool, padding: UInt8) -> (value: Int64, count: Int)? {
@@ -95,6 +116,35 @@ struct ExpectedTextTests {
                     #expect(found?.count == count)
                 }
             }
+        }
+    }
+
+    /// Numbers one behind the other, of which the last lie only partly within what was surveyed, or behind it.
+    @Test func numbersOfOneSurvey() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<2_000 {
+            let texts = (0..<6).map { index in
+                let whole = digits(Int.random(in: 1...9, using: &random), &random)
+                return index % 2 == 0
+                    ? whole : whole + "." + digits(Int.random(in: 1...9, using: &random), &random)
+            }
+            let found = taken(texts.joined(separator: ",") + "\",", padding: paddings[0]) {
+                (expected: inout ExpectedText) -> [String]? in
+                guard expected.survey() else { return nil }
+                var read: [String] = []
+                for index in texts.indices {
+                    var integer: Int64 = 0
+                    var decimal = Decimal()
+                    guard
+                        index % 2 == 0
+                            ? expected.takeInteger(&integer) : expected.takeDecimal(&decimal),
+                        expected.take(Literal(index == 5 ? "\"" : ","))
+                    else { return nil }
+                    read.append(index % 2 == 0 ? "\(integer)" : "\(decimal)")
+                }
+                return read
+            }
+            #expect(found?.value == texts)
         }
     }
 

@@ -1,7 +1,8 @@
 // Decimal digits sixteen at a time. Everything is in line and without a branch on how many digits there are: which of them come cannot be
-// predicted from one frame to the next. SSE2, which every x86-64 has; other CPUs take eight digits in a register.
+// predicted from one frame to the next. SSE2, which every x86-64 has; other CPUs, and CDG_PORTABLE, take eight digits in a register.
 //
-// All functions read up to 32 bytes from `at` on, and some up to 16 before it: both must be mapped. No byte but the digits has any effect.
+// All functions read up to 32 bytes from `at` on, cdg_survey 64, and some up to 16 before it: both must be mapped. No byte but the digits has
+// any effect.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -38,7 +39,7 @@ CDG_IN_LINE uint64_t cdg_first(const uint8_t *at, uint32_t count) {
     return cdg_eight((cdg_word(at) ^ 0x3030303030303030) << (8 - count) * 8);
 }
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(CDG_PORTABLE)
 #include <emmintrin.h>
 
 CDG_IN_LINE __m128i cdg_load(const uint8_t *at) { return _mm_sub_epi8(_mm_loadu_si128((const __m128i *)at), _mm_set1_epi8('0')); }
@@ -49,15 +50,29 @@ CDG_IN_LINE uint32_t cdg_others(const uint8_t *at) {
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes)) ^ 0xFFFF;
 }
 
-// The value of the `count` (0...16) bytes before `end`, which are digits.
-CDG_IN_LINE uint64_t cdg_last(const uint8_t *end, uint32_t count) {
-    const __m128i digits = _mm_and_si128(cdg_load(end - 16), _mm_loadu_si128((const __m128i *)(cdg_masks + count)));
+CDG_IN_LINE __m128i cdg_mask(uint32_t count) { return _mm_loadu_si128((const __m128i *)(cdg_masks + count)); }
+
+// The value of sixteen bytes of 0...9.
+CDG_IN_LINE uint64_t cdg_sixteen(__m128i digits) {
     // In sixteen bits, times 2561: ten times the low byte plus the high one, in the high byte.
     const __m128i pairs = _mm_srli_epi16(_mm_mullo_epi16(digits, _mm_set1_epi16(2561)), 8);
     const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi32(100 | 1 << 16));
     const __m128i eights = _mm_madd_epi16(_mm_packs_epi32(fours, fours), _mm_set1_epi32(10000 | 1 << 16));
     const uint64_t both = (uint64_t)_mm_cvtsi128_si64(eights);
     return (both & 0xFFFFFFFF) * 100000000 + (both >> 32);
+}
+
+// The value of the `count` (0...16) bytes before `end`, which are digits.
+CDG_IN_LINE uint64_t cdg_last(const uint8_t *end, uint32_t count) {
+    return cdg_sixteen(_mm_and_si128(cdg_load(end - 16), cdg_mask(count)));
+}
+
+// The value of the `count` (2...16) digits before `end` with a point before the last `scale` of them.
+CDG_IN_LINE uint64_t cdg_pointed(const uint8_t *end, uint32_t count, uint32_t scale) {
+    // What stands before the point is loaded one byte further on, so that the point falls out.
+    const __m128i is_behind = cdg_mask(scale);
+    const __m128i behind = _mm_and_si128(is_behind, cdg_load(end - 16)), before = _mm_andnot_si128(is_behind, cdg_load(end - 17));
+    return cdg_sixteen(_mm_and_si128(_mm_or_si128(behind, before), cdg_mask(count)));
 }
 #else
 CDG_IN_LINE uint32_t cdg_others(const uint8_t *at) {
@@ -70,7 +85,43 @@ CDG_IN_LINE uint64_t cdg_last(const uint8_t *end, uint32_t count) {
     if (count <= 8) return count ? cdg_first(end - count, count) : 0;
     return cdg_first(end - count, count - 8) * 100000000 + cdg_first(end - 8, 8);
 }
+
+CDG_IN_LINE uint64_t cdg_pointed(const uint8_t *end, uint32_t count, uint32_t scale) {
+    uint64_t value = cdg_last(end - scale - 1, count - scale);
+    for (uint32_t index = 0; index < scale; index++) value *= 10;
+    return value + cdg_last(end, scale);
+}
 #endif
+
+// A bit for each of 64 bytes that is no digit. The numbers among them are then found by it, without waiting for the bytes of one before the
+// next is looked for.
+CDG_IN_LINE uint64_t cdg_survey(const uint8_t *at) {
+    return cdg_others(at) | (uint64_t)cdg_others(at + 16) << 16 | (uint64_t)cdg_others(at + 32) << 32 | (uint64_t)cdg_others(at + 48) << 48;
+}
+
+// As cdg_integer, where `others` tells the bytes from `at` on that are no digits, and `known` (1...64) how many of them it tells.
+CDG_IN_LINE cdg_number cdg_surveyed_integer(const uint8_t *at, uint64_t others, uint32_t known) {
+    const uint32_t count = (uint32_t)__builtin_ctzll(others | 1ull << 63);
+    const uint32_t is_usual = (count - 1 < 15) & (count < known) & ((count == 1) | (*at != '0'));
+    const cdg_number number = {cdg_last(at + (count & 15), count & 15), is_usual ? count : 0, 0};
+    return number;
+}
+
+// A decimal of at most 16 digits without leading zeros, with digits before the point and behind it, whatever follows; see
+// cdg_surveyed_integer.
+CDG_IN_LINE cdg_number cdg_surveyed_decimal(const uint8_t *at, uint64_t others, uint32_t known) {
+    const uint64_t behind = others & (others - 1);
+    const uint32_t point = (uint32_t)__builtin_ctzll(others | 1ull << 63), end = (uint32_t)__builtin_ctzll(behind | 1ull << 63);
+    const uint32_t scale = end - point - 1;
+    const uint32_t is_usual =
+        (point - 1 < 15) & (scale - 1 < 15) & (end <= 17) & (end < known) & (at[point] == '.') & ((point == 1) | (*at != '0'));
+    if (!__builtin_expect(is_usual, 1)) {
+        const cdg_number none = {0, 0, 0};
+        return none;
+    }
+    const cdg_number number = {cdg_pointed(at + end, end - 1, scale), end, scale};
+    return number;
+}
 
 // An integer of 1 to 15 digits without leading zeros, whatever follows.
 CDG_IN_LINE cdg_number cdg_integer(const uint8_t *at) {
