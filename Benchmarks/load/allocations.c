@@ -1,9 +1,11 @@
-// Counts allocations by thread, those that OpenSSL makes apart. Preloaded into the collector by `run`; the counts lie in a file that is shared memory,
-// so that reading them disturbs nobody.
+// Counts allocations by thread, those that OpenSSL makes apart, and calls of Swift's runtime that count references, look for a protocol's
+// functions or check for exclusive access. Preloaded into the collector by `run`; the counts lie in a file that is shared memory, so that reading
+// them disturbs nobody.
 //
 //     cc -O2 -shared -fPIC -o allocations.so allocations.c
 //     ALLOCATION_COUNTS=FILE LD_PRELOAD=./allocations.so PROGRAM
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdint.h>
@@ -25,6 +27,7 @@ typedef struct {
     int64_t allocations;
     int64_t by_openssl; // those of `allocations` that libcrypto asked for
     int64_t bytes;
+    int64_t runtime; // calls of Swift's runtime
 } slot;
 
 static slot *slots;
@@ -56,13 +59,17 @@ __attribute__((constructor)) static void open_counts(void) {
     close(fd);
 }
 
+// The thread's own, or NULL where nothing is counted.
+static slot *own(void) {
+    if (!slots || mine) return mine;
+    int64_t index = __atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED);
+    mine = &slots[index < SLOTS ? index : SLOTS - 1];
+    mine->thread = syscall(SYS_gettid);
+    return mine;
+}
+
 static void count(size_t bytes, void *caller) {
-    if (!slots) return;
-    if (!mine) {
-        int64_t index = __atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED);
-        mine = &slots[index < SLOTS ? index : SLOTS - 1];
-        mine->thread = syscall(SYS_gettid);
-    }
+    if (!own()) return;
     mine->allocations += 1;
     mine->by_openssl += (uintptr_t)caller >= openssl_begin && (uintptr_t)caller < openssl_end;
     mine->bytes += (int64_t)bytes;
@@ -96,3 +103,26 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
     *result = memory;
     return 0;
 }
+
+// Those that the collector's own code calls; the runtime's calls within itself are not seen.
+#define COUNTED(name) \
+    void *name(void *a, void *b, void *c, void *d, void *e) { \
+        static void *(*real)(void *, void *, void *, void *, void *); \
+        if (!real) real = (void *(*)(void *, void *, void *, void *, void *))dlsym(RTLD_NEXT, #name); \
+        if (own()) mine->runtime += 1; \
+        return real(a, b, c, d, e); \
+    }
+
+COUNTED(swift_retain)
+COUNTED(swift_release)
+COUNTED(swift_retain_n)
+COUNTED(swift_release_n)
+COUNTED(swift_bridgeObjectRetain)
+COUNTED(swift_bridgeObjectRelease)
+COUNTED(swift_unknownObjectRetain)
+COUNTED(swift_unknownObjectRelease)
+COUNTED(swift_beginAccess)
+COUNTED(swift_endAccess)
+COUNTED(swift_dynamicCast)
+COUNTED(swift_getWitnessTable)
+COUNTED(swift_allocObject)

@@ -36,6 +36,8 @@ public struct ParserStage: ~Copyable, Stage {
     private var resumeAt = 0
     private var isBlocked = false
     private let repair: RepairMailbox?
+    /// The queue of `repair`, which keeps it: to look into it counts no reference.
+    private let deliveries: Unmanaged<CommandQueue<RepairDelivery>>?
     /// What was found of a hole and does not fit in the event ring yet.
     private var waiting: RepairDelivery?
     /// Deliveries that one cycle takes.
@@ -63,6 +65,7 @@ public struct ParserStage: ~Copyable, Stage {
         self.requests = requests
         self.waker = waker
         repair = self.events.repair
+        deliveries = repair.map { Unmanaged.passUnretained($0.deliveries) }
         parsedLatency = self.events.counters.parsedLatency.recorder
         self.events.setLinks(links)
     }
@@ -71,7 +74,7 @@ public struct ParserStage: ~Copyable, Stage {
     public mutating func doWork() -> Int {
         isBlocked = false
         var work = obeyRequests()
-        if let repair { work += take(from: repair) }
+        if waiting != nil || hasDeliveries, let repair { work += take(from: repair) }
         if events.isHolding { isBlocked = !events.settle(now: ck_monotonic_nanos()) || isBlocked }
         var runs = 0
         while !isBlocked, runs < ParserStage.runsPerCycle, let record = frames.peek() {
@@ -112,6 +115,11 @@ public struct ParserStage: ~Copyable, Stage {
         return true
     }
 
+    private var hasDeliveries: Bool {
+        guard let deliveries else { return false }
+        return deliveries._withUnsafeGuaranteedRef { !$0.isEmpty }
+    }
+
     /// Puts what was found of holes in its place.
     private mutating func take(from repair: RepairMailbox) -> Int {
         var count = 0
@@ -148,12 +156,13 @@ public struct ParserStage: ~Copyable, Stage {
 
     @discardableResult private mutating func obeyRequests() -> Int {
         var count = 0
-        while true {
-            let some = requests.drain()
-            if some.isEmpty { return count }
-            for request in some { obey(request) }
-            count += some.count
+        while !requests.isEmpty {
+            for request in requests.drain() {
+                obey(request)
+                count += 1
+            }
         }
+        return count
     }
 
     private mutating func obey(_ command: ParserCommand) {
@@ -180,7 +189,7 @@ public struct ParserStage: ~Copyable, Stage {
     /// Whether the next cycle would find something to do.
     public mutating func hasInput() -> Bool {
         !requests.isEmpty
-            || (!isBlocked && (frames.hasInput() || repair.map { !$0.deliveries.isEmpty } ?? false))
+            || (!isBlocked && (frames.hasInput() || hasDeliveries))
     }
 
     /// Until the next deadline, ns.

@@ -100,9 +100,12 @@ public struct WireStage: ~Copyable, Stage {
             isBlocked = true
             return 0
         }
-        for command in commands.drain() {
-            obey(command)
-            work += 1
+        // An array, even an empty one, would be counted in every cycle.
+        if !commands.isEmpty {
+            for command in commands.drain() {
+                obey(command)
+                work += 1
+            }
         }
         if reactor.eventCount == 0 { reactor.wait(nanos: 0) }
         for index in 0..<reactor.eventCount { work += handle(reactor.event(index)) }
