@@ -15,9 +15,11 @@
 
 int64_t ct_receive_more(ct_client *client, void *bytes, size_t count) {
     client->receive_calls++;
-    return client->receive
-               ? client->receive(client->source, client->source_name, bytes, count, &client->received_nanos)
-               : ck_receive(client->fd, bytes, count, &client->received_nanos);
+    if (client->receive)
+        return client->receive(client->source, client->source_name, bytes, count, &client->received_nanos);
+    int64_t got = ck_receive(client->fd, bytes, count, &client->received_nanos);
+    client->is_drained = got >= 0 && (size_t)got < count;
+    return got;
 }
 
 int ct_bio_receive(ct_client *client, BIO *bio, void *bytes, int count) {
@@ -238,6 +240,8 @@ int ct_client_has_pending(const ct_client *client) {
     if (client->is_direct) return !client->is_over && ct_records_is_ready(client->records);
     return SSL_has_pending(client->ssl) || (client->records && ct_records_held(client->records) > 0);
 }
+
+int ct_client_is_drained(const ct_client *client) { return client->is_drained && !ct_client_has_pending(client); }
 
 void ct_client_limit_keys(ct_client *client, uint64_t ask, uint64_t most) {
     if (client->records) ct_records_limit(client->records, ask, most);

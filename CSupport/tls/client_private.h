@@ -26,6 +26,8 @@ struct ct_client {
     int socket_error;
     int64_t received_nanos;
     uint64_t receive_calls;
+    // The latest receive call left room: the socket was empty then.
+    int is_drained;
     ct_receive receive;
     void *source;
     uint64_t source_name;

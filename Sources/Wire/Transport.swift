@@ -62,6 +62,7 @@ struct Transport: ~Copyable {
     private var tls: OpaquePointer?
     private var receivedNanos: Int64 = 0
     private var socketError: Int32 = 0
+    private var wasShort = false
 
     /// One receive call brings at most so many bytes.
     static let receiveSize = 65_536
@@ -111,7 +112,10 @@ struct Transport: ~Copyable {
             return got == 0 ? .ended : Transport.outcome(got)
         }
         let got = source.receive(into: bytes, count: count, nanos: &receivedNanos)
-        if got > 0 { return .bytes(Int(got)) }
+        if got > 0 {
+            wasShort = !source.isRing && got < Int64(count)
+            return .bytes(Int(got))
+        }
         if got == 0 { return .ended }
         if got == -Int64(EAGAIN) { return .wantRead }
         socketError = Int32(-got)
@@ -144,6 +148,13 @@ struct Transport: ~Copyable {
     var hasPending: Bool {
         guard let tls else { return false }
         return ct_client_has_pending(tls) != 0
+    }
+
+    /// Whether the socket was empty after the last receive call and nothing is left of what it brought: the kernel announces
+    /// what comes after it, so that there is no need to ask.
+    var isDrained: Bool {
+        guard let tls else { return wasShort }
+        return ct_client_is_drained(tls) != 0
     }
 
     /// When the kernel received the last bytes that were taken from the socket.

@@ -30,6 +30,8 @@ extension WireStage {
                 break
             }
             runs += 1
+            // The socket is level-triggered: more bytes, and its end, are announced.
+            if connections[slot].transport?.isDrained ?? false, !connections[slot].hasWholeFrames { break }
         }
         return runs
     }

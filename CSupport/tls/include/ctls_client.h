@@ -45,6 +45,9 @@ void ct_client_shutdown(ct_client *client);
 const char *ct_direct_engine(void);
 /// Whether whole records that were already received wait to be read: epoll will not say so.
 int ct_client_has_pending(const ct_client *client);
+/// Whether the socket was empty after the latest receive call, and nothing is left of what it brought: to ask again would only
+/// cost the call. The kernel announces what comes after it.
+int ct_client_is_drained(const ct_client *client);
 /// The kernel's receive time of the last ciphertext that was taken from the socket, ns since the epoch.
 int64_t ct_client_received_nanos(const ct_client *client);
 /// Receive calls so far.

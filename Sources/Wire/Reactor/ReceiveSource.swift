@@ -17,6 +17,9 @@ struct ReceiveSource {
         self.name = name
     }
 
+    /// Whether buffers are taken that a ring has filled, which costs no call.
+    var isRing: Bool { ring != nil }
+
     /// hot: bytes taken, 0 at the end of the stream, or -errno (-EAGAIN: nothing there). `nanos` becomes the kernel's
     /// receive time of the last of them, ns since the epoch.
     func receive(into bytes: UnsafeMutableRawPointer, count: Int, nanos: inout Int64) -> Int64 {
