@@ -26,6 +26,13 @@ public struct BatchStage: ~Copyable, Stage {
     /// Events that one cycle takes from one lane, so that ages are looked at in between.
     static let eventsPerCycle = 512
 
+    /// Batches that one cycle closes by their age: as many as the publisher takes in one.
+    static let expiredPerCycle = 256
+
+    /// How many times the greatest age a batch may reach while more events wait than a cycle takes: what waits is late
+    /// already, and many small batches would make it later.
+    static let patience: Int64 = 16
+
     /// A cycle that found so few events leaves none behind that would be worth waiting for: its batches may close at
     /// once. Where more come they are gathered until a cycle finds few.
     static let quietEvents = 4
@@ -99,11 +106,14 @@ public struct BatchStage: ~Copyable, Stage {
         isBlocked = false
         let now = ck_realtime_nanos()
         var work = 0
+        var isBehind = false
         for index in 0..<inputCount {
-            work += take(from: inputs + index, now: now)
+            let taken = take(from: inputs + index, now: now)
+            isBehind = isBehind || taken == BatchStage.eventsPerCycle
+            work += taken
         }
         let isQuiet = work <= BatchStage.quietEvents
-        work += closeExpired(now: now)
+        work += closeExpired(now: now, age: settings.maxDelayNanos &* (isBehind ? BatchStage.patience : 1))
         if isQuiet, hasOpen, mayCloseAll { work += closeAll() }
         return work
     }
@@ -156,9 +166,8 @@ public struct BatchStage: ~Copyable, Stage {
             ? Int(header.variant) : Int(header.instrument) &* Router.slotsPerInstrument &+ Router.slot(header)
         var sourceIndex = input.pointee.sources[slot]
         if sourceIndex == 0 {
-            guard let made = router.make(header, instruments: input.pointee.instruments) else { return false }
-            sourceIndex = made + 1
-            input.pointee.sources[slot] = sourceIndex
+            sourceIndex = makeSource(header, slot, of: input)
+            guard sourceIndex != 0 else { return false }
         }
         let source = (router.sources + Int(sourceIndex - 1)).pointee
         let batch = router.batches + Int(source.batch)
@@ -176,6 +185,16 @@ public struct BatchStage: ~Copyable, Stage {
         // A batch that cannot close now does so before its next event or by its age.
         if isFull(batch) { _ = close(source.batch) }
         return true
+    }
+
+    /// The first event of its kind and instrument: the index of its source plus 1; 0 where there is no room for another.
+    @inline(never)
+    private mutating func makeSource(
+        _ header: EventHeader, _ slot: Int, of input: UnsafeMutablePointer<BatchInput>
+    ) -> Int32 {
+        guard let made = router.make(header, instruments: input.pointee.instruments) else { return 0 }
+        input.pointee.sources[slot] = made + 1
+        return made + 1
     }
 
     @inline(__always) private func isFull(_ batch: UnsafeMutablePointer<OpenBatch>) -> Bool {
@@ -239,11 +258,11 @@ public struct BatchStage: ~Copyable, Stage {
         monitor.counters.add(-1, to: BatchMonitor.Counter.openBatches.rawValue)
     }
 
-    private mutating func closeExpired(now: Int64) -> Int {
+    private mutating func closeExpired(now: Int64, age: Int64) -> Int {
         var closed = 0
-        while open.oldest >= 0 {
+        while open.oldest >= 0, closed < BatchStage.expiredPerCycle {
             let index = open.oldest
-            guard isExpired(index, settings.maxDelayNanos, now: now) else { break }
+            guard isExpired(index, age, now: now) else { break }
             if mayGrow(index) {
                 open.remove(index, router.batches)
                 router.batches[Int(index)].isPatient = true

@@ -20,8 +20,9 @@ public struct PublisherStage<S: Sink>: ~Copyable, Stage {
     /// that did not get on disk.
     private var passed: UInt64 = 0
 
-    /// Batches taken in one cycle at most, so that the sink's own work is never far away.
-    static var batchesPerCycle: Int { 64 }
+    /// Batches taken in one cycle at most, so that the sink's own work is never far away; as many as the batch thread closes
+    /// in one, lest they pile up where both share a thread.
+    static var batchesPerCycle: Int { 256 }
 
     /// A stage that reads batches, whose routes are in `routes`, from `input`. `monitor`: the batch thread's, which
     /// may close batches early while nothing is in flight. `waker`: that of the thread's `StageControl`, which the ring

@@ -1,3 +1,4 @@
+import Glibc
 import MarketData
 import Testing
 
@@ -83,6 +84,32 @@ import Testing
         bench.work()
         #expect(try bench.take().map(\.header.count) == [2])
         #expect(bench.monitor.openBatchCount == 0)
+    }
+
+    /// While more waits than a cycle takes, batches grow rather than close; not for ever.
+    @Test func growsWhileEventsWait() throws {
+        let bench = try BatchBench { settings in
+            settings.maxDelayNanos = 100_000_000
+            settings.maxEvents = 5_000
+            settings.maxBytes = 1 << 20
+        }
+        for id in 1...1_100 as ClosedRange<Int64> { try bench.putTrade(id: id) }
+        _ = bench.stage.doWork()
+        usleep(150_000)
+        _ = bench.stage.doWork()
+        #expect(try bench.take().isEmpty)
+        _ = bench.stage.doWork()
+        #expect(try bench.take().map(\.header.count) == [1_100])
+
+        let late = try BatchBench { settings in
+            settings.maxDelayNanos = 1
+            settings.maxEvents = 5_000
+        }
+        for id in 1...1_100 as ClosedRange<Int64> { try late.putTrade(id: id) }
+        _ = late.stage.doWork()
+        usleep(10)
+        _ = late.stage.doWork()
+        #expect(try !late.take().isEmpty)
     }
 
     /// Idle means: no event waits, the publisher has taken everything and has nothing in flight.
