@@ -181,8 +181,8 @@ class Collector(Process):
         except OSError:
             return 0, ""
 
-    def status(self) -> dict | None:
-        status, body = self.get("/v1/status")
+    def status(self, buckets: bool = False) -> dict | None:
+        status, body = self.get("/v1/status?buckets=all" if buckets else "/v1/status")
         return json.loads(body) if status == 200 else None
 
     def metrics(self) -> "Metrics | None":

@@ -11,7 +11,7 @@ import Telemetry
 /// | `GET /metrics` | Prometheus text |
 /// | `GET /healthz` | 200 while all threads move, else 503 with the threads' names |
 /// | `GET /readyz` | 200 while connected and delivering, else 503 with the reason |
-/// | `GET /v1/status` | the snapshot as JSON |
+/// | `GET /v1/status` | the snapshot as JSON; with `?buckets=all` the latencies' buckets, too |
 /// | `GET /v1/streams` | every stream: where it is, how it fares, when it delivered last |
 /// | `POST /v1/subscriptions` | subscribes to what the body names, as under `subscriptions:` in a configuration |
 /// | `DELETE /v1/subscriptions` | gives up what the body names |
@@ -199,7 +199,9 @@ struct ManagementHandler: HTTPHandler {
         case "/readyz":
             let readiness = Readiness(snapshot)
             return JSONAnswer.make(readiness.reason == nil ? .ok : .serviceUnavailable, readiness)
-        default: return JSONAnswer.make(.ok, StatusDocument(snapshot))
+        default:
+            let withBuckets = request.query.contains { $0.name == "buckets" }
+            return JSONAnswer.make(.ok, StatusDocument(snapshot, withBuckets: withBuckets))
         }
     }
 

@@ -91,8 +91,16 @@ struct StatusDocument: Encodable {
         var p99: Int
         var p999: Int
         var max: Int
+        /// Where asked for: upper bound and count of each bucket that is not empty, so that an earlier status can be taken
+        /// off a later one.
+        var buckets: [[Int]]?
 
-        init(_ latency: LatencySnapshot) {
+        init(_ latency: LatencySnapshot, withBuckets: Bool = false) {
+            if withBuckets {
+                buckets = latency.counts.enumerated().filter { $0.element > 0 }.map {
+                    [LatencyHistogram.upperBound(ofBucket: $0.offset), $0.element]
+                }
+            }
             count = latency.count
             p50 = latency.quantile(0.5)
             p99 = latency.quantile(0.99)
@@ -197,7 +205,7 @@ struct StatusDocument: Encodable {
     var publishing: Publishing
     var spool: Spool?
 
-    init(_ snapshot: CollectorSnapshot) {
+    init(_ snapshot: CollectorSnapshot, withBuckets: Bool = false) {
         name = snapshot.name
         version = snapshot.version
         startTime = snapshot.startTime
@@ -230,12 +238,16 @@ struct StatusDocument: Encodable {
         }
         latencies = snapshot.latencies.map {
             Latency(
-                exchange: $0.exchange, type: $0.kind.name, internal: Quantiles($0.internal),
-                publish: Quantiles($0.publish), feed: Quantiles($0.feed),
-                endToEnd: Quantiles($0.endToEnd))
+                exchange: $0.exchange, type: $0.kind.name,
+                internal: Quantiles($0.internal, withBuckets: withBuckets),
+                publish: Quantiles($0.publish, withBuckets: withBuckets),
+                feed: Quantiles($0.feed, withBuckets: withBuckets),
+                endToEnd: Quantiles($0.endToEnd, withBuckets: withBuckets))
         }
         spool = snapshot.spool.map(Spool.init)
-        stages = snapshot.stages.map { Stage(stage: $0.stage, latency: Quantiles($0.latency)) }
+        stages = snapshot.stages.map {
+            Stage(stage: $0.stage, latency: Quantiles($0.latency, withBuckets: withBuckets))
+        }
         publishing = Publishing(
             sink: snapshot.publishing.sink, batches: snapshot.publishing.batches,
             rawBytes: snapshot.publishing.rawBytes, compressedBytes: snapshot.publishing.compressedBytes,
