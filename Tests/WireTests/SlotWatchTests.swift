@@ -178,6 +178,41 @@ import Testing
         #expect(slot.reports.contains(.handoverBegan(.move)))
     }
 
+    @Test func withTwoLegsAStreamIsMovedWithinItsHostBeforeItGoesToTheOtherLegs() throws {
+        var slot = try SlotHarness(streams: 2, legs: 2, hosts: 2) {
+            ($0.streamsPerConnection, $0.streamsHeld) = (10, 10)
+        }
+        slot.goLive()
+        var places: [Int] = []
+        var side = 0
+        for _ in 0..<2 {
+            for _ in 0..<60 {
+                slot.pass(.second)
+                slot.bring(0, side)
+                slot.bring(1, side)
+            }
+            passWithOneStream(&slot, seconds: 32, side)
+            try answerList(&slot, side, ["s0", "s1"])
+            slot.pass(250 * .ms)
+            places.append(try #require(slot.dialled))
+            slot.opened(1 - side)
+            slot.acceptAll(1 - side)
+            slot.bring(0, 1 - side)
+            slot.bring(1, 1 - side)
+            slot.pass(2 * .second)
+            slot.ended(side, .stopped)
+            side = 1 - side
+            slot.actions = []
+            // A slot is not moved more often than that.
+            for _ in 0..<600 {
+                slot.pass(.second)
+                slot.bring(0, side)
+                slot.bring(1, side)
+            }
+        }
+        #expect(places == [0, 1])
+    }
+
     @Test func aRefusedRepeatGivesNothingUpAndIsNotTriedAgain() throws {
         var slot = try busy()
         passWithOneStream(&slot, seconds: 32)

@@ -47,11 +47,13 @@ public struct PlannerMarket: Sendable {
     }
 
     /// Where a leg connects to, in order of preference. The second leg prefers another host than the first, then
-    /// another port: two legs at one host end together.
+    /// another port: two legs at one host end together. What the other leg prefers comes last.
     public func endpoints(ofLeg leg: Int) -> [Endpoint] {
-        guard leg > 0, let first = endpoints.first else { return endpoints }
+        guard legs > 1, let first = endpoints.first else { return endpoints }
         let others = endpoints.filter { $0.host != first.host }
-        return others + endpoints.filter { $0.host == first.host }.reversed()
+        let second = others + endpoints.filter { $0.host == first.host }.reversed()
+        guard leg == 0 else { return second }
+        return [first] + (second.dropFirst() + second.prefix(1)).filter { $0 != first }
     }
 
     /// Whether both legs of a pair connect to one host.

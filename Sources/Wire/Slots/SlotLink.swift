@@ -16,6 +16,8 @@ struct SlotLink {
     var phase = Phase.none
     var generation: UInt32 = 0
     var endpoint = 0
+    /// It was opened for a stream that the one before did not serve.
+    var isOfMove = false
     var openedAt: Int64 = 0
     /// When bytes came last; monotonic ns.
     var lastBytes: Int64 = 0

@@ -35,10 +35,12 @@ extension SlotMachine {
             handoverRetryAt = now + 1_000_000_000 + random.next(below: 1_000_000_000)
             return
         }
-        // A new place for a stream that this one will not serve; the preferred one for a planned replacement.
-        nextEndpoint =
-            reason == .rollover
-            ? 0 : reason == .move ? (links[primary].endpoint + 1) % endpointCount : nextEndpoint
+        switch reason {
+        // The preferred one for a planned replacement.
+        case .rollover: nextEndpoint = 0
+        case .move: nextEndpoint = endpointToMoveTo(from: primary)
+        case .serverShutdown: break
+        }
         guard open(side, now) else {
             if needsPermit { permits.release(shard) }
             handoverRetryAt = max(nextAttempt, now + 100_000_000)
@@ -46,12 +48,21 @@ extension SlotMachine {
         }
         let requests = Int64(
             streams.count / max(1, min(limits.namesPerRequest, limits.requestBytes / 24)) + 1)
+        links[side].isOfMove = reason == .move
         handover = Handover(
             reason: reason, beganAt: now,
             deadline: now + limits.openNanos + requests * limits.frameSpacingNanos
                 + limits.acknowledgementNanos
                 + SlotMachine.deliverNanos, hasPermit: needsPermit, nextCheck: now)
         report(.handoverBegan(reason))
+    }
+
+    /// A new place for a stream that the primary does not serve. The last endpoint is the other leg's, whose end would
+    /// then take both: before that comes another connection to the same one.
+    private func endpointToMoveTo(from primary: Int) -> Int {
+        let next = (links[primary].endpoint + 1) % endpointCount
+        guard hasOtherLeg, next == endpointCount - 1, !links[primary].isOfMove else { return next }
+        return links[primary].endpoint
     }
 
     private mutating func watch(_ current: Handover, _ now: Int64) {

@@ -64,7 +64,8 @@ public struct SlotMachine {
         var nextCheck: Int64
     }
 
-    /// A leg that fell back on another host tries its own again after this to twice this, ns.
+    /// A leg that fell back on another host tries its own again after this to twice this, ns: not within the window of
+    /// the budget of attempts that the fall has used.
     static let returnNanos: Int64 = 300_000_000_000
     /// A connection that lasted so long ends a series of failures, ns.
     static let stableNanos: Int64 = 5_000_000_000
