@@ -28,8 +28,6 @@ public enum ConnectionEnd: UInt8, Sendable, CaseIterable {
     case silence
     /// A request was refused, or not answered in time.
     case request
-    /// The exchange announced its shutdown.
-    case serverShutdown
     /// The collector ends.
     case stopped
 
@@ -48,7 +46,6 @@ public enum ConnectionEnd: UInt8, Sendable, CaseIterable {
         case .tooLarge: "too_large"
         case .silence: "silence"
         case .request: "request"
-        case .serverShutdown: "server_shutdown"
         case .stopped: "stopped"
         }
     }

@@ -82,6 +82,30 @@ import Testing
         #expect(!slot.opens(0))
     }
 
+    @Test func aSuccessorWhoseEndIsAnnouncedTooTakesOverAndIsReplacedThen() throws {
+        var slot = try handingOver()
+        slot.machine.serverShutdown(1, generation: slot.machine.generation(of: 1), slot.now)
+        slot.take()
+        #expect(!slot.actions.contains { if case .drop = $0 { true } else { false } })
+        for stream in 0..<3 as Range<UInt32> { slot.bring(stream, 1) }
+        slot.pass(.second)
+        #expect(isClosed(slot, 0))
+        slot.ended(0, .stopped)
+        slot.actions = []
+        slot.pass(.second)
+        #expect(slot.opens(0))
+        #expect(!isClosed(slot, 1))
+        slot.opened(0)
+        slot.acceptAll(0)
+        for stream in 0..<3 as Range<UInt32> { slot.bring(stream, 0) }
+        slot.pass(.second)
+        #expect(isClosed(slot, 1))
+        slot.ended(1, .stopped)
+        slot.actions = []
+        slot.pass(60 * .second)
+        #expect(!slot.opens(1), "what was announced of others does not concern this one")
+    }
+
     @Test func anAnnouncedEndKeepsTheSuccessorPastItsDeadline() throws {
         var slot = try handingOver()
         for _ in 0..<600 {

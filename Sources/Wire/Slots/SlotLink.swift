@@ -37,6 +37,8 @@ struct SlotLink {
     var repeats = 0
     /// All streams were acknowledged once.
     var wasLive = false
+    /// The exchange will end it soon.
+    var isShutdownAnnounced = false
     /// When it is to be replaced for its age.
     var retireAt = Int64.max
 

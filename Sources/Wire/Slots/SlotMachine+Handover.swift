@@ -90,7 +90,6 @@ extension SlotMachine {
         }
         close(primary)
         self.primary = side
-        isShutdownAnnounced = false
         isMoveWanted = false
         failedHandovers = 0
         attempts = 0

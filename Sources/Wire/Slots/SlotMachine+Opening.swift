@@ -66,7 +66,6 @@ extension SlotMachine {
             }
             return
         }
-        isShutdownAnnounced = false
         isMoveWanted = false
         forgetSuspects()
         let other = 1 - side

@@ -49,7 +49,8 @@ public struct SlotMachine {
     var handover: Handover?
     var handoverRetryAt: Int64 = 0
     var failedHandovers = 0
-    var isShutdownAnnounced = false
+    /// The primary's end.
+    var isShutdownAnnounced: Bool { primary.map { links[$0].isShutdownAnnounced } ?? false }
     var isMoveWanted = false
     var moveNotBefore: Int64 = 0
     var nextWatch = Int64.max
@@ -191,16 +192,13 @@ public struct SlotMachine {
         tick(now)
     }
 
-    /// The exchange will end this connection soon.
+    /// The exchange will end this connection soon. A successor takes over all the same, and is replaced then: it may last
+    /// longer than the primary.
     public mutating func serverShutdown(_ side: Int, generation: UInt32, _ now: Int64) {
         guard isCurrent(side, generation) else { return }
-        if side == primary {
-            isShutdownAnnounced = true
-            // Whatever an earlier handover waits for: there is no time.
-            handoverRetryAt = min(handoverRetryAt, now)
-        } else {
-            lose(side, .serverShutdown, now)
-        }
+        links[side].isShutdownAnnounced = true
+        // Whatever an earlier handover waits for: there is no time.
+        if side == primary { handoverRetryAt = min(handoverRetryAt, now) }
         tick(now)
     }
 
@@ -307,7 +305,6 @@ public struct SlotMachine {
             }
         }
         primary = nil
-        isShutdownAnnounced = false
         isMoveWanted = false
         failedHandovers = 0
         nextAttempt = now
