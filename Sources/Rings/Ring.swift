@@ -114,6 +114,12 @@ public final class RingConsumerBox: @unchecked Sendable {
         return cachedHead == tail
     }
 
+    /// Bytes that were committed since the start.
+    public var position: UInt64 { tail }
+
+    /// Bytes of them that the consumer has released.
+    public var consumed: UInt64 { headCell.pointee.load(ordering: .acquiring) }
+
     /// The largest payload that ``reserve(_:)`` can ever grant.
     @inlinable public var payloadMax: Int { Int(capacity) - Ring.recordHeaderSize }
 }

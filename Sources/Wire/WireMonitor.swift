@@ -166,7 +166,7 @@ public final class WireMonitor: Sendable {
             case .suspect: .suspects
             case .resubscribed: .resubscriptions
             case .revived: .revivals
-            case .refusedForGood: .refusedStreams
+            case .refusesStream: .refusedStreams
             default: nil
             }
         guard let cell else { return }

@@ -69,6 +69,9 @@ extension WireStage {
     mutating func runTimers(_ now: Int64) -> Int {
         var work = 0
         var next = now + 1_000_000_000
+        if lag.look(position: frames.position, consumed: frames.consumed, now: now) > ConsumerLag.limitNanos {
+            for slot in machines.indices { machines[slot].heldUp(now) }
+        }
         for slot in machines.indices {
             if machines[slot].deadline <= now {
                 tick(slot, now)

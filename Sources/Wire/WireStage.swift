@@ -34,6 +34,7 @@ public struct WireStage: ~Copyable, Stage {
     private var isStopping = false
     /// The frame ring was too full to read on.
     var isBlocked = false
+    var lag = ConsumerLag(now: ck_monotonic_nanos())
 
     /// - Parameters:
     ///   - plans: the slots; `plan.slot` is its position.

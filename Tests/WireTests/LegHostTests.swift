@@ -16,17 +16,23 @@ import Testing
             plan: plan, activity: StreamActivity(capacity: 1),
             budget: AttemptBudget(perWindow: 300, windowNanos: 300 * second),
             permits: HandoverPermits(), random: SlotRandom(seed: 7))
-        slot.tick(0)
-        let first = try #require(opening(slot))
-        #expect(first.endpoint == 0)
-        slot.actions = []
-        slot.ended(first.side, generation: first.generation, .connect, 1)
-        slot.tick(second)
-        let next = try #require(opening(slot))
-        #expect(next.endpoint == 1)
-        slot.actions = []
-        slot.opened(next.side, generation: next.generation, 2 * second)
-        return (slot, 2 * second)
+        // With two legs the other one delivers meanwhile, and this one tries its own host for longer.
+        let ownAttempts = legs == 2 ? 4 : 1
+        var now: Int64 = 0
+        for attempt in 0...ownAttempts {
+            slot.tick(now)
+            let next = try #require(opening(slot))
+            #expect(next.endpoint == (attempt < ownAttempts ? 0 : 1))
+            slot.actions = []
+            now += second
+            guard attempt < ownAttempts else {
+                slot.opened(next.side, generation: next.generation, now)
+                break
+            }
+            slot.ended(next.side, generation: next.generation, .connect, now)
+            now += second
+        }
+        return (slot, now)
     }
 
     private func opening(_ slot: SlotMachine) -> (side: Int, generation: UInt32, endpoint: Int)? {

@@ -89,9 +89,9 @@ import Testing
         var slot = try SlotHarness(streams: 100) { $0.namesPerRequest = 40 }
         let refusals = settle(&slot, wrong: "s63", id: tellsID, isLate: isLate)
         #expect(slot.machine.state == .live)
-        #expect(slot.reports.count { $0 == .refusedForGood(stream: "s63") } == 1)
+        #expect(slot.reports.count { $0 == .refusesStream(stream: "s63") } == 1)
         #expect(
-            slot.reports.allSatisfy { if case .refusedForGood(let name) = $0 { name == "s63" } else { true } }
+            slot.reports.allSatisfy { if case .refusesStream(let name) = $0 { name == "s63" } else { true } }
         )
         #expect(slot.machine.streamCount == 99)
         #expect(refusals <= 8, "\(refusals)")

@@ -90,8 +90,8 @@ public enum SlotReport: Sendable, Equatable {
     case quiet(stream: String)
     /// No stream is left: the connection is closed, and made anew when there are some.
     case emptied
-    /// The exchange refuses it: not asked for any more.
-    case refusedForGood(stream: String)
+    /// The exchange refuses it: asked for again later, and ever more rarely.
+    case refusesStream(stream: String)
 }
 
 extension SlotReport: CustomStringConvertible {
@@ -130,8 +130,8 @@ extension SlotReport: CustomStringConvertible {
         case .quiet(let stream):
             return "\(stream) stays silent on a new connection too: taken for quiet;"
                 + " likely cause: no market activity, or a name that does not exist"
-        case .refusedForGood(let stream):
-            return "the exchange refuses \(stream): not asked for any more; check its name"
+        case .refusesStream(let stream):
+            return "the exchange refuses \(stream): asked for again later, ever more rarely; check its name"
         }
     }
 
@@ -139,7 +139,7 @@ extension SlotReport: CustomStringConvertible {
     public var level: WireNotice.Level {
         switch self {
         case .live, .probed, .waiting, .handoverBegan, .handedOver, .revived, .emptied: .info
-        case .unanswered, .refusedForGood: .error
+        case .unanswered, .refusesStream: .error
         default: .warning
         }
     }

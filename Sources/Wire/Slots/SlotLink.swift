@@ -33,8 +33,14 @@ struct SlotLink {
     var toUnsubscribe: [SlotStream] = []
     /// Ids of streams to be asked for though the exchange holds them.
     var toRepeat: [UInt32] = []
+    /// What it holds is not known any more: nothing is asked for on it, and another one is made.
+    var isUncertain = false
+    /// It brings data, but did not answer when it was asked for its list.
+    var answersNoList = false
     /// Names that were, or are to be, asked for once more than given up: an exchange may count each.
     var repeats = 0
+    /// When a request was refused last, monotonic ns.
+    var refusedAt = Int64.min / 4
     /// All streams were acknowledged once.
     var wasLive = false
     /// The exchange will end it soon.
@@ -71,9 +77,16 @@ struct SlotStreamState {
     var patience: Int64 = 1
     /// When half of that patience is over, monotonic ns.
     var patienceEnd: Int64 = 0
+    /// The mean time between payloads, of the latest connection that brought enough of them, ns; 0: not known.
+    var meanNanos: Int64 = 0
+    /// No connection is made for it before, monotonic ns.
+    var moveNotBefore: Int64 = 0
     /// When the other leg was first seen well ahead of this one, by the time of its payload then; 0: it is not.
     var outrun: Int64 = 0
     /// The largest request that may hold it: smaller each time that a request with it is refused.
     var requestLimit = Int.max
     var isRefused = false
+    /// How often it was refused, and when it is asked for again, monotonic ns.
+    var refusals = 0
+    var retryAt: Int64 = 0
 }

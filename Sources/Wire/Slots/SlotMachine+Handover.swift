@@ -4,8 +4,14 @@ extension SlotMachine {
     /// of the time that the replacement has taken, which makes it so much longer and no busier.
     private static let checkNanos: Int64 = 20_000_000
     private static let slowestCheckNanos: Int64 = 1_000_000_000
-    /// A stream that brought nothing on either connection for so long after its acknowledgement is quiet, ns.
+    /// A stream that brought nothing on either connection for so long after its acknowledgement is quiet, ns: as many of
+    /// its mean intervals or periods, but not less than this, and not more where there is no time.
+    private static let settleIntervals: Int64 = 3
     private static let settleNanos: Int64 = 1_000_000_000
+    private static let settleMaxNanos: Int64 = 20_000_000_000
+    private static let settleHurryNanos: Int64 = 4_000_000_000
+    /// So long before the exchange ends a connection for its age its end is near, ns.
+    private static let endNearNanos: Int64 = 1_800_000_000_000
     /// For the successor to deliver what the primary delivers, once all is acknowledged, ns.
     private static let deliverNanos: Int64 = 60_000_000_000
 
@@ -13,15 +19,15 @@ extension SlotMachine {
         if let current = handover { watch(current, now) } else { beginHandover(now) }
     }
 
-    private var wantedHandover: HandoverReason? {
+    private func wantedHandover(_ now: Int64) -> HandoverReason? {
         guard let primary, links[primary].phase == .open else { return nil }
         if isShutdownAnnounced { return .serverShutdown }
-        return isMoveWanted ? .move : nil
+        return isMoveWanted && now >= moveNotBefore ? .move : nil
     }
 
     private mutating func beginHandover(_ now: Int64) {
         guard let primary, links[primary].phase == .open, now >= handoverRetryAt else { return }
-        guard let reason = wantedHandover ?? (now >= links[primary].retireAt ? .rollover : nil) else {
+        guard let reason = wantedHandover(now) ?? (now >= links[primary].retireAt ? .rollover : nil) else {
             return
         }
         let side = 1 - primary
@@ -68,9 +74,11 @@ extension SlotMachine {
     private mutating func watch(_ current: Handover, _ now: Int64) {
         guard let primary else { return }
         let side = 1 - primary
-        if now >= current.deadline {
+        if now >= deadline(of: current) {
             // The primary's end is near: a successor that is subscribed is not given up for streams that seem late.
-            if isShutdownAnnounced, links[side].phase == .open, links[side].isSubscribed {
+            if isShutdownAnnounced || now >= endNear(primary), links[side].phase == .open,
+                links[side].isSubscribed
+            {
                 handover?.deadline = now + SlotMachine.deliverNanos
                 return
             }
@@ -79,7 +87,7 @@ extension SlotMachine {
             endHandover()
             failedHandovers += 1
             nextEndpoint = (nextEndpoint + 1) % endpointCount
-            handoverRetryAt = now + retryWait()
+            handoverRetryAt = min(now + retryWait(), max(now + 60_000_000_000, endNear(primary)))
             return
         }
         guard links[side].phase == .open, links[side].isSubscribed, now >= current.nextCheck else { return }
@@ -91,10 +99,11 @@ extension SlotMachine {
         close(primary)
         self.primary = side
         isMoveWanted = false
+        if current.reason == .move { moveNotBefore = now + SlotMachine.moveNanos }
         failedHandovers = 0
         attempts = 0
         endHandover()
-        forgetSuspects()
+        forgetSuspects(now)
         nextWatch = now
         report(.handedOver(current.reason, nanos: now - current.beganAt))
     }
@@ -105,6 +114,23 @@ extension SlotMachine {
         isShutdownAnnounced ? 1_000_000_000 : 60_000_000_000 << Int64(min(failedHandovers, 6))
     }
 
+    /// When a successor that does not deliver is given up.
+    private func deadline(of handover: Handover) -> Int64 {
+        max(handover.deadline, heldUpUntil + SlotMachine.deliverNanos)
+    }
+
+    /// From when on the primary's end is near, for its age.
+    private func endNear(_ primary: Int) -> Int64 {
+        links[primary].openedAt + max(0, limits.lifetimeNanos - SlotMachine.endNearNanos)
+    }
+
+    /// How long a stream may be silent on both connections before it is taken for quiet, ns.
+    private func settleTime(_ state: SlotStreamState) -> Int64 {
+        let interval = state.stream.period ?? state.meanNanos
+        let most = isShutdownAnnounced ? SlotMachine.settleHurryNanos : SlotMachine.settleMaxNanos
+        return min(max(SlotMachine.settleNanos, SlotMachine.settleIntervals * interval), most)
+    }
+
     /// Whether the successor has brought each stream, or the stream has been quiet on both since it was asked for.
     private func delivers(_ side: Int, insteadOf primary: Int, _ now: Int64) -> Bool {
         for state in streams where !state.isRefused {
@@ -112,7 +138,7 @@ extension SlotMachine {
             guard acknowledged > 0 else { return false }
             let new = activity.read(stream: state.stream.id, member: leg * 2 + side)
             if new.generation == links[side].generation { continue }
-            guard now - acknowledged >= SlotMachine.settleNanos else { return false }
+            guard now - acknowledged >= settleTime(state) else { return false }
             let old = activity.read(stream: state.stream.id, member: leg * 2 + primary)
             if old.generation == links[primary].generation, old.last > acknowledged { return false }
         }
@@ -130,11 +156,13 @@ extension SlotMachine {
     func nextHandoverTime() -> Int64 {
         guard let primary, links[primary].phase == .open else { return Int64.max }
         guard let current = handover else {
-            let due = wantedHandover == nil ? links[primary].retireAt : 0
+            var due = links[primary].retireAt
+            if isMoveWanted { due = min(due, max(moveNotBefore, 0)) }
+            if isShutdownAnnounced { due = 0 }
             return due == Int64.max ? due : max(due, handoverRetryAt)
         }
         let side = 1 - primary
         return links[side].phase == .open && links[side].isSubscribed
-            ? min(current.nextCheck, current.deadline) : current.deadline
+            ? min(current.nextCheck, deadline(of: current)) : deadline(of: current)
     }
 }

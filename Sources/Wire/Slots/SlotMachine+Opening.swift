@@ -1,5 +1,8 @@
 /// Opening, failing, backing off.
 extension SlotMachine {
+    /// Attempts in a row that fail at a leg's own host before it goes to the other leg's.
+    private static let ownHostAttempts = 3
+
     /// Opens the primary where there is none and its time has come.
     mutating func openIfDue(_ now: Int64) {
         guard primary == nil, now >= nextAttempt else { return }
@@ -55,7 +58,12 @@ extension SlotMachine {
             return
         }
         let wasOpen = link.phase == .open
-        if !wasOpen { nextEndpoint = (link.endpoint + 1) % endpointCount }
+        if !wasOpen {
+            // The last one is the other leg's host: only where the own one fails again and again.
+            let next = (link.endpoint + 1) % endpointCount
+            let isOthers = hasOtherLeg && next == endpointCount - 1
+            if !isOthers || attempts >= SlotMachine.ownHostAttempts { nextEndpoint = next }
+        }
         attempts = wasOpen && now - link.openedAt >= SlotMachine.stableNanos ? 0 : attempts + 1
         let wait = backoff()
         guard side == primary else {
@@ -67,7 +75,7 @@ extension SlotMachine {
             return
         }
         isMoveWanted = false
-        forgetSuspects()
+        forgetSuspects(now)
         let other = 1 - side
         if handover != nil, links[other].phase == .open || links[other].phase == .opening {
             primary = other
@@ -108,22 +116,29 @@ extension SlotMachine {
 
     /// Pings are missing, or an answer is.
     mutating func watchLink(_ side: Int, _ now: Int64) {
-        let silent = now - links[side].lastBytes
+        let silent = now - heardLast(links[side])
         if silent >= limits.silenceNanos {
             report(.silent(nanos: silent))
             return lose(side, .silence, now)
         }
-        if let late = links[side].outstanding.first(where: { $0.due <= now }) {
-            let isProbe = late.request.method == .list
-            report(isProbe ? .silent(nanos: silent) : .unanswered(id: late.request.id))
-            return lose(side, isProbe ? .silence : .request, now)
+        if let late = links[side].outstanding.first(where: { due($0) <= now }) {
+            return unanswered(late.request, side, silent: silent, now)
         }
-        if canList, limits.probeAfterNanos > 0, silent >= limits.probeAfterNanos,
+        if canList, !links[side].answersNoList, limits.probeAfterNanos > 0, silent >= limits.probeAfterNanos,
             !links[side].isListWanted, !links[side].isListOutstanding
         {
             links[side].isListWanted = true
             report(.probed)
         }
+    }
+
+    /// When bytes came last, as far as we would know of it.
+    private func heardLast(_ link: SlotLink) -> Int64 { max(link.lastBytes, heldUpUntil) }
+
+    /// When an answer is late.
+    private func due(_ outstanding: SlotLink.Outstanding) -> Int64 {
+        let time = outstanding.request.method == .list ? limits.probeAnswerNanos : limits.acknowledgementNanos
+        return max(outstanding.due, heldUpUntil + time)
     }
 
     /// The earliest moment at which something must be done.
@@ -132,12 +147,12 @@ extension SlotMachine {
         for link in links where link.phase == .open {
             if maySend(link) { next = min(next, link.nextSend) }
             guard !isStopping else { continue }
-            let isProbing = link.isListWanted || link.isListOutstanding
+            let isProbing = link.isListWanted || link.isListOutstanding || link.answersNoList
             let patience =
                 canList && limits.probeAfterNanos > 0 && !isProbing
                 ? min(limits.probeAfterNanos, limits.silenceNanos) : limits.silenceNanos
-            next = min(next, link.lastBytes + patience)
-            for outstanding in link.outstanding { next = min(next, outstanding.due) }
+            next = min(next, heardLast(link) + patience)
+            for outstanding in link.outstanding { next = min(next, due(outstanding)) }
         }
         guard !isStopping, !isIdle else { return next }
         if primary == nil, freeSide() != nil { next = min(next, nextAttempt) }

@@ -1,5 +1,11 @@
 /// Requests: packed, paced, answered.
 extension SlotMachine {
+    /// Requests that wait for their answers at once.
+    private static let outstandingMax = 4
+    /// A refused name is asked for again after this, doubling to a day, ns.
+    private static let refusedNanos: Int64 = 600_000_000_000
+    private static let refusedMaxNanos: Int64 = 86_400_000_000_000
+
     /// All streams, those that were refused before last and in small requests.
     func streamsToAskFor() -> [UInt32] {
         let wanted = streams.filter { !$0.isRefused }
@@ -22,6 +28,8 @@ extension SlotMachine {
                                 ? limits.probeAnswerNanos : limits.acknowledgementNanos)))
                 actions.append(.send(side: side, request))
             } else {
+                // All that was left has been refused meanwhile.
+                noteLive(side, now)
                 continue
             }
             links[side].nextSend = now + limits.frameSpacingNanos
@@ -30,7 +38,11 @@ extension SlotMachine {
 
     /// Whether something is left to send that need not wait for an answer.
     func maySend(_ link: SlotLink) -> Bool {
-        if link.isPongDue || link.isListWanted { return true }
+        if link.isPongDue { return true }
+        if link.isUncertain { return false }
+        // What a slow network holds back arrives together, and would be over the exchange's limit.
+        guard link.outstanding.count < SlotMachine.outstandingMax else { return false }
+        if link.isListWanted { return true }
         if isCautious, !link.outstanding.isEmpty { return false }
         if !link.toUnsubscribe.isEmpty || !link.toRepeat.isEmpty { return true }
         // What is to go must be gone before: one stream too many, and the exchange ends the connection with all of them.
@@ -111,6 +123,7 @@ extension SlotMachine {
             for stream in request.streams {
                 guard let index = indexOfStream[stream.id] else { continue }
                 streams[index].acknowledged[side] = now
+                streams[index].refusals = 0
             }
             if side == primary { nextWatch = min(nextWatch, now) }
         }
@@ -129,9 +142,9 @@ extension SlotMachine {
         requests.first { $0.id == id } ?? (id == nil && requests.count == 1 ? requests[0] : nil)
     }
 
-    mutating func noteRefusal(_ id: Int64?, of requests: [SlotRequest]) {
+    mutating func noteRefusal(_ id: Int64?, of requests: [SlotRequest], _ now: Int64) {
         if let request = refused(id, of: requests) {
-            noteRefusal(request)
+            noteRefusal(request, now)
         } else if requests.count > 1 {
             isCautious = true
         }
@@ -139,7 +152,7 @@ extension SlotMachine {
 
     /// One of the request's names is wrong, which one is not told: they are asked for in ever smaller requests, until
     /// the wrong one stands alone.
-    private mutating func noteRefusal(_ request: SlotRequest) {
+    private mutating func noteRefusal(_ request: SlotRequest, _ now: Int64) {
         if request.method == .repeated, takesRepeats {
             takesRepeats = false
             report(.refusesRepeats)
@@ -149,10 +162,63 @@ extension SlotMachine {
             guard let index = indexOfStream[stream.id] else { continue }
             if request.streams.count == 1 {
                 streams[index].isRefused = true
-                report(.refusedForGood(stream: stream.name))
+                streams[index].requestLimit = 1
+                let wait = SlotMachine.refusedNanos << Int64(min(streams[index].refusals, 10))
+                streams[index].refusals += 1
+                streams[index].retryAt = refusalsEnd ? .max : now + min(wait, SlotMachine.refusedMaxNanos)
+                nextWatch = min(nextWatch, streams[index].retryAt)
+                report(.refusesStream(stream: stream.name))
             } else {
                 streams[index].requestLimit = max(1, request.streams.count / 4)
             }
+        }
+    }
+
+    /// A request on a connection that delivers was refused. What it asked for is asked for again in smaller requests, where
+    /// the exchange may count the refused names without ending the connection for it; else on another connection.
+    mutating func goOnAfterRefusal(of request: SlotRequest?, _ side: Int) {
+        guard let request else { return doubt(side) }
+        _ = takeOutstanding(side, request.id)
+        switch request.method {
+        case .subscribe: break
+        // It still brings what it was asked for before.
+        case .repeated, .list: return isMoveWanted = true
+        case .unsubscribe: return doubt(side)
+        }
+        let again = request.streams.filter { stream in
+            indexOfStream[stream.id].map { !streams[$0].isRefused } ?? false
+        }
+        guard !again.isEmpty else { return }
+        guard takesRepeats, streams.count + links[side].repeats + again.count <= limits.streamsHeld else {
+            return doubt(side)
+        }
+        links[side].repeats += again.count
+        links[side].toSubscribe.append(contentsOf: again.map(\.id))
+    }
+
+    /// A refused name's time has come: it may have been the exchange's fault, and not the name's.
+    mutating func askRefusedAgain(_ index: Int) {
+        streams[index].isRefused = false
+        for side in 0..<2 where links[side].phase == .open {
+            links[side].toSubscribe.append(streams[index].stream.id)
+        }
+    }
+
+    /// A request was not answered in time. A connection that brings data is not given up for it before another one does.
+    mutating func unanswered(_ request: SlotRequest, _ side: Int, silent: Int64, _ now: Int64) {
+        let isProbe = request.method == .list
+        let isSilent = isProbe && silent >= max(limits.probeAfterNanos, limits.probeAnswerNanos)
+        report(isSilent ? .silent(nanos: silent) : .unanswered(id: request.id))
+        guard side == primary, links[side].wasLive, !isSilent else {
+            return lose(side, isProbe ? .silence : .request, now)
+        }
+        _ = takeOutstanding(side, request.id)
+        switch request.method {
+        case .list:
+            links[side].answersNoList = true
+            suspectWithoutList(side, now)
+        case .repeated: isMoveWanted = true
+        case .subscribe, .unsubscribe: doubt(side)
         }
     }
 }

@@ -31,9 +31,16 @@ extension SlotMachine {
             return
         }
         var next = Int64.max
-        for index in streams.indices
-        where !streams[index].isRefused && streams[index].acknowledged[primary] > 0 {
-            next = min(next, watchStream(index, primary, now))
+        for index in streams.indices {
+            if streams[index].isRefused {
+                if now < streams[index].retryAt {
+                    next = min(next, streams[index].retryAt)
+                } else {
+                    askRefusedAgain(index)
+                }
+            } else if streams[index].acknowledged[primary] > 0 {
+                next = min(next, watchStream(index, primary, now))
+            }
         }
         // No later than that, because a stream may have become a busy one since: what it may be silent for is then less.
         nextWatch =
@@ -48,23 +55,27 @@ extension SlotMachine {
             streams[index].patience /= 2
             streams[index].patienceEnd = now + SlotMachine.patienceNanos
         }
-        let state = streams[index]
-        let acknowledged = state.acknowledged[side]
-        let cell = activity.read(stream: state.stream.id, member: leg * 2 + side)
+        let cell = activity.read(stream: streams[index].stream.id, member: leg * 2 + side)
         let isCurrent = cell.generation == links[side].generation
+        if isCurrent, cell.count >= SlotMachine.knownCount {
+            streams[index].meanNanos = max(1, (cell.last - cell.first) / (cell.count - 1))
+        }
+        let state = streams[index]
+        let acknowledged = max(state.acknowledged[side], heldUpUntil)
         let last = isCurrent ? max(cell.last, acknowledged) : acknowledged
         if let since = suspectedSince(state), isCurrent, cell.last > since {
             streams[index].suspicion = .none
+            streams[index].moveNotBefore = 0
             report(.revived(stream: state.stream.name))
         }
         switch streams[index].suspicion {
         case .none:
             let isOutrun = isOutrun(index, last: last, now)
-            let due = isOutrun ? now : last + allowedSilence(state, cell, isCurrent: isCurrent, now)
+            let due = isOutrun ? now : last + allowedSilence(state, now)
             guard now >= due else { return otherLegDeadline(due, now) }
             streams[index].suspicion = .probing(since: isCurrent ? cell.last : 0)
             report(.suspect(stream: state.stream.name, nanos: now - last))
-            if canList {
+            if canList, !links[side].answersNoList {
                 if !links[side].isListOutstanding { links[side].isListWanted = true }
             } else {
                 askAgain(index, side, isListed: true, now)
@@ -72,25 +83,34 @@ extension SlotMachine {
             }
             return now + SlotMachine.secondChanceNanos
         case .probing:
+            if links[side].answersNoList {
+                askAgain(index, side, isListed: true, now)
+                return now
+            }
             // The answer may have come when this side was not the primary yet.
             if !links[side].isListOutstanding { links[side].isListWanted = true }
             return now + SlotMachine.secondChanceNanos
-        case .resubscribed(let since, let until):
+        case .resubscribed(let since, let chance):
+            let until = max(chance, heldUpUntil + SlotMachine.leastChanceNanos)
             guard now >= until else { return until }
             return moveOrGiveUp(index, since: since, now)
-        case .moved(_, let until): return now >= until ? giveUp(index, now) : until
+        case .moved(_, let until):
+            guard now >= until else { return until }
+            // The move has not had its turn yet, or is under way.
+            guard !isMoveWanted, handover == nil else { return now + SlotMachine.leastChanceNanos }
+            return giveUp(index, now)
         }
     }
 
     /// Asking again has not helped, or is no choice.
     private mutating func moveOrGiveUp(_ index: Int, since: Int64, _ now: Int64) -> Int64 {
-        let mayMove = streams[index].patience == 1 && now >= moveNotBefore
-        if mayMove {
-            isMoveWanted = true
-            moveNotBefore = now + SlotMachine.moveNanos
-        }
         // Streams that are suspected together share one move.
-        guard mayMove || isMoveWanted || handover != nil else { return giveUp(index, now) }
+        if !isMoveWanted, handover == nil {
+            guard now >= streams[index].moveNotBefore else { return giveUp(index, now) }
+            isMoveWanted = true
+        }
+        // One that moving does not help is moved for ever more rarely.
+        streams[index].moveNotBefore = now + SlotMachine.moveNanos * streams[index].patience
         streams[index].suspicion = .moved(
             since: since,
             until: now + SlotMachine.secondChanceNanos + limits.openNanos + limits.acknowledgementNanos)
@@ -98,13 +118,23 @@ extension SlotMachine {
     }
 
     /// Another connection is the primary: what was suspected of the one before tells nothing of it.
-    mutating func forgetSuspects() {
+    mutating func forgetSuspects(_ now: Int64) {
         for index in streams.indices {
             switch streams[index].suspicion {
             case .probing, .resubscribed: streams[index].suspicion = .none
-            case .none, .moved: break
+            case .moved(let since, _):
+                streams[index].suspicion = .moved(since: since, until: now + SlotMachine.secondChanceNanos)
+            case .none: break
             }
         }
+    }
+
+    /// The connection does not say what it holds: its suspects are asked for again as if it held them.
+    mutating func suspectWithoutList(_ side: Int, _ now: Int64) {
+        for index in streams.indices where streams[index].acknowledged[side] > 0 {
+            if case .probing = streams[index].suspicion { askAgain(index, side, isListed: true, now) }
+        }
+        nextWatch = min(nextWatch, now)
     }
 
     private func suspectedSince(_ state: SlotStreamState) -> Int64? {
@@ -146,10 +176,8 @@ extension SlotMachine {
         return streams[index].outrun > 0 && now - streams[index].outrun >= lag
     }
 
-    /// For how long the stream may be silent, ns.
-    private func allowedSilence(
-        _ state: SlotStreamState, _ cell: StreamActivity.Cell, isCurrent: Bool, _ now: Int64
-    ) -> Int64 {
+    /// For how long the stream may be silent, ns, also where this connection has not brought it yet.
+    private func allowedSilence(_ state: SlotStreamState, _ now: Int64) -> Int64 {
         let longest = activity.longestSilence(stream: state.stream.id, now: now)
         let learnt = max(
             limits.streamSilenceFloorNanos,
@@ -157,9 +185,8 @@ extension SlotMachine {
         let allowed: Int64
         if let period = state.stream.period {
             allowed = max(learnt, 5 * period)
-        } else if isCurrent, cell.count >= SlotMachine.knownCount {
-            let mean = max(0, cell.last - cell.first) / (cell.count - 1)
-            allowed = max(learnt, SlotMachine.meanIntervals * mean)
+        } else if state.meanNanos > 0 {
+            allowed = max(learnt, SlotMachine.meanIntervals * state.meanNanos)
         } else {
             allowed = max(limits.streamSilenceNanos, learnt)
         }
@@ -204,13 +231,14 @@ extension SlotMachine {
             links[side].toRepeat.append(stream.id)
         } else {
             links[side].toSubscribe.append(stream.id)
+            // Not looked for in the exchange's list until it has been acknowledged.
+            streams[index].acknowledged[side] = 0
         }
-        let isCurrent = cell.generation == links[side].generation
         let chance = min(
             SlotMachine.secondChanceNanos,
             max(
                 SlotMachine.leastChanceNanos,
-                allowedSilence(streams[index], cell, isCurrent: isCurrent, now)))
+                allowedSilence(streams[index], now)))
         streams[index].suspicion = .resubscribed(since: since, until: now + chance)
         report(.resubscribed(stream: stream.name, wasListed: isListed))
     }

@@ -52,8 +52,13 @@ public struct SlotMachine {
     /// The primary's end.
     var isShutdownAnnounced: Bool { primary.map { links[$0].isShutdownAnnounced } ?? false }
     var isMoveWanted = false
-    var moveNotBefore: Int64 = 0
+    /// A slot is not moved for its streams' sake before, monotonic ns.
+    var moveNotBefore = Int64.min
     var nextWatch = Int64.max
+    /// Until then the frames that came were not read on our own side: silence and answers that are late tell nothing.
+    var heldUpUntil = Int64.min / 4
+    /// A refused request ended its connection: no refused name is asked for again.
+    var refusalsEnd = false
     private(set) var isStopping = false
 
     struct Handover {
@@ -111,6 +116,9 @@ public struct SlotMachine {
         if links[side].phase == .open { links[side].lastBytes = max(links[side].lastBytes, time) }
     }
 
+    /// The parser has not come to read what was received, monotonic ns: what seems silent may stand in our own ring.
+    public mutating func heldUp(_ now: Int64) { heldUpUntil = now }
+
     /// The upgrade was accepted.
     public mutating func opened(_ side: Int, generation: UInt32, _ now: Int64) {
         guard isCurrent(side, generation), links[side].phase == .opening else { return }
@@ -139,6 +147,7 @@ public struct SlotMachine {
     ) {
         guard isCurrent(side, generation) else { return }
         let endpoint = links[side].endpoint
+        if now - links[side].refusedAt < SlotMachine.stableNanos { refusalsEndConnections() }
         note(status: status, retryAfterNanos: retryAfterNanos, endpoint: endpoint, now)
         fail(side, now)
         // The address was refused, not the host: another host would say the same, and may be the other leg's.
@@ -165,18 +174,18 @@ public struct SlotMachine {
     public mutating func refused(_ side: Int, generation: UInt32, id: Int64?, _ now: Int64) {
         guard isCurrent(side, generation) else {
             guard ended[side].generation == generation else { return }
-            noteRefusal(id, of: ended[side].requests)
+            if !ended[side].requests.isEmpty { refusalsEndConnections() }
+            noteRefusal(id, of: ended[side].requests, now)
             ended[side].requests = []
             return
         }
         guard links[side].phase == .open else { return }
         let outstanding = links[side].outstanding.map(\.request)
-        noteRefusal(id, of: outstanding)
-        if side == primary, let request = refused(id, of: outstanding), request.method == .repeated {
-            // What was asked for before still comes: it is given up only when another connection brings it.
-            _ = takeOutstanding(side, request.id)
-            isMoveWanted = true
-            moveNotBefore = now + SlotMachine.moveNanos
+        noteRefusal(id, of: outstanding, now)
+        links[side].refusedAt = now
+        if side == primary, links[side].wasLive {
+            // All else still comes: it is given up only when another connection brings it.
+            goOnAfterRefusal(of: refused(id, of: outstanding), side)
         } else {
             lose(side, .request, now)
         }
@@ -309,6 +318,19 @@ public struct SlotMachine {
         failedHandovers = 0
         nextAttempt = now
         nextWatch = Int64.max
+    }
+
+    /// The exchange ends a connection for a refused name: none is asked for again.
+    private mutating func refusalsEndConnections() {
+        refusalsEnd = true
+        for index in streams.indices where streams[index].isRefused { streams[index].retryAt = .max }
+    }
+
+    /// What the primary holds is not known any more: another connection is made before it is given up.
+    mutating func doubt(_ side: Int) {
+        links[side].isUncertain = true
+        isMoveWanted = true
+        moveNotBefore = .min
     }
 
     private mutating func add(_ stream: SlotStream) {

@@ -15,7 +15,7 @@ extension Simulation {
             slots[slot].handover = reason
             if reason != .serverShutdown { checkLegs(slot) }
         case .handedOver: result.handovers += 1
-        case .refusedForGood(let name):
+        case .refusesStream(let name):
             if let stream = streamIndex[name], !streams[stream].isWrong {
                 fail(.refusedInnocent, "slot \(slot) gave up \(name)")
             }
@@ -186,11 +186,17 @@ extension Simulation {
         guard links[link].phase == .open else { return }
         let connection = links[link].connection
         let limits = slots[link / LinkIndex.sides].plan.limits
-        let bound = max(limits.acknowledgementNanos, limits.probeAnswerNanos) + Time.second
+        // A connection that brings data is replaced before it is given up, and of one that lists nothing no more is asked.
+        let isLive = slots[link / LinkIndex.sides].machine.state == .live
+        let market = connections[connection].market
+        let bound =
+            isLive
+            ? unownedBound(market) : max(limits.acknowledgementNanos, limits.probeAnswerNanos) + Time.second
         while connections[connection].firstUnanswered < connections[connection].requests.count {
             let request = connections[connection].requests[connections[connection].firstUnanswered]
-            guard request.isAnswered else {
-                if now - request.sentAt > bound {
+            let changesNothing = request.request.method == .list || request.request.method == .repeated
+            guard request.isAnswered || (isLive && changesNothing) else {
+                if now - max(request.sentAt, isLive ? markets[market].troubleUntil : 0) > bound {
                     fail(.unanswered, "request \(request.request.id) on connection \(connection)")
                 }
                 return
