@@ -47,8 +47,10 @@ final class Connection {
     var faults = ConnectionFaults()
     /// Where its listener lags.
     let held: HeldFrames?
-    /// The TLS greeting is never answered.
+    /// Nothing of it is ever looked at.
     var isHanging = false
+    /// The TLS greeting is answered with an alert.
+    var refusesTLS = false
 
     init(
         number: Int, listener: Int, lag: Int64, transport: consuming Transport, phase: Phase, framesLeft: Int

@@ -87,7 +87,7 @@ struct ConnectionFaults {
 
 /// How clients are received at one listener. Times are monotonic ns; a condition lasts until its time.
 struct Door {
-    var refusal: (status: Int, retryAfter: Int?, until: Int64)?
+    var refusal: (status: Int, retryAfter: RetryTime?, until: Int64)?
     var floodUntil: Int64 = 0
     var alertUntil: Int64 = 0
     var hangUntil: [HandshakeStage: Int64] = [:]

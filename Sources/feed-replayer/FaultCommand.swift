@@ -43,7 +43,7 @@ enum FaultAction: Equatable {
     case resume
 
     /// Answers upgrades with an HTTP status.
-    case refuse(status: Int, retryAfter: Int?)
+    case refuse(status: Int, retryAfter: RetryTime?)
     /// Closes every connection with 1008 as soon as it is open.
     case flood
     /// Clients wait for ever at this stage.

@@ -109,10 +109,15 @@ enum FaultGrammar {
             case ("for", _): command.duration = try words.duration("a time")
             case ("retry-after", .refuse(let status, _)):
                 let seconds = try words.number("seconds", 0...1_000_000)
-                command.action = .refuse(status: status, retryAfter: seconds)
+                command.action = .refuse(status: status, retryAfter: .seconds(seconds))
+            case ("retry-after-date", .refuse(let status, _)):
+                command.action = .refuse(status: status, retryAfter: .date(try words.duration("a time")))
             case ("retry-after", .rest(.refuse(let status, _))):
                 let seconds = try words.number("seconds", 0...1_000_000)
-                command.action = .rest(.refuse(status: status, retryAfter: seconds))
+                command.action = .rest(.refuse(status: status, retryAfter: .seconds(seconds)))
+            case ("retry-after-date", .rest(.refuse(let status, _))):
+                let time = try words.duration("a time")
+                command.action = .rest(.refuse(status: status, retryAfter: .date(time)))
             case ("lead", .shutdown):
                 command.action = .shutdown(lead: try words.duration("a time"))
             case ("until", .silent(let pattern, _)):

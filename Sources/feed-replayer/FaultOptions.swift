@@ -9,7 +9,7 @@ struct FaultOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Faults by chance: a second and connection (cut, reset, stall, freeze, slow, close, alert, garbage, shutdown), or each time (skip, repeat, silent, deaf, unanswered, refuse, flood, hang).",
+            "Faults by chance: a second and connection (cut, reset, stall, freeze, slow, close, close-CODE, alert, garbage, shutdown), or each time (skip, repeat, silent, deaf, unanswered, refuse, refuse-STATUS, refuse-STATUS-RETRYSECONDS, flood, hang, hang-accept, hang-tls, alert-handshake).",
             valueName: "cut=0.01/s,skip=0.001"))
     var fault: String?
 

@@ -1,3 +1,4 @@
+import CKernel
 import CTLS
 
 /// What an HTTP request asks for, once it is whole.
@@ -81,7 +82,7 @@ enum HTTPUpgrade {
     }
 
     /// An answer that refuses, with the exchange's text for 451.
-    static func refusal(status: Int, body: String, retryAfter: Int? = nil) -> [UInt8] {
+    static func refusal(status: Int, body: String, retryAfter: RetryTime? = nil) -> [UInt8] {
         let reasons = [
             400: "Bad Request", 403: "Forbidden", 404: "Not Found", 418: "I'm a teapot",
             429: "Too Many Requests",
@@ -97,7 +98,7 @@ enum HTTPUpgrade {
             Content-Type: text/plain\r
             Content-Length: \(body.utf8.count)\r
             Connection: close\r
-            \(retryAfter.map { "Retry-After: \($0)\r\n" } ?? "")\r
+            \(retryAfter?.line(wall: ck_realtime_nanos()) ?? "")\r
             \(body)
             """.utf8)
     }

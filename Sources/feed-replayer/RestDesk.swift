@@ -9,7 +9,7 @@ enum RestFault: Equatable {
     /// Answers that are no rows, or rows of something else.
     case wrong
     /// Queries are refused with this status.
-    case refuse(status: Int, retryAfter: Int?)
+    case refuse(status: Int, retryAfter: RetryTime?)
     /// The next trades of each symbol are never served.
     case lack(count: Int)
     /// Ends all of these.
@@ -31,7 +31,7 @@ struct RestDesk {
     private var slow: (nanos: Int64, until: Int64) = (0, 0)
     private var lagging: (nanos: Int64, until: Int64) = (0, 0)
     private var wrongUntil: Int64 = 0
-    private var refusal: (status: Int, retryAfter: Int?, until: Int64)?
+    private var refusal: (status: Int, retryAfter: RetryTime?, until: Int64)?
 
     init(market: Market, weightLimit: Int) {
         self.market = market
@@ -61,7 +61,7 @@ struct RestDesk {
     func isWrong(now: Int64) -> Bool { now < wrongUntil }
 
     /// Counts a query of this weight. nil: it is to be answered; else the status and after how many seconds to come again.
-    mutating func admit(weight: Int, now: Int64, wall: Int64) -> (status: Int, retryAfter: Int?)? {
+    mutating func admit(weight: Int, now: Int64, wall: Int64) -> (status: Int, retryAfter: RetryTime?)? {
         let current = wall / 60_000_000_000
         if current != minute {
             minute = current
@@ -73,16 +73,16 @@ struct RestDesk {
         totals.weightMax = max(totals.weightMax, usedWeight)
         if wall < bannedUntil {
             totals.overweight += 1
-            return (418, Int((bannedUntil - wall) / 1_000_000_000) + 1)
+            return (418, .seconds(Int((bannedUntil - wall) / 1_000_000_000) + 1))
         }
         if usedWeight > weightLimit {
             totals.overweight += 1
             warnings += 1
             if warnings > 3 {
                 bannedUntil = wall + 120_000_000_000
-                return (418, 120)
+                return (418, .seconds(120))
             }
-            return (429, Int(60 - wall / 1_000_000_000 % 60))
+            return (429, .seconds(Int(60 - wall / 1_000_000_000 % 60)))
         }
         if let refusal, now < refusal.until {
             totals.refused += 1
@@ -92,7 +92,7 @@ struct RestDesk {
     }
 
     /// The answer with the exchange's headers.
-    func answer(status: Int, body: [UInt8], retryAfter: Int? = nil) -> [UInt8] {
+    func answer(status: Int, body: [UInt8], retryAfter: RetryTime? = nil) -> [UInt8] {
         let reasons = [
             200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
             418: "I'm a teapot", 429: "Too Many Requests", 451: "Unavailable For Legal Reasons",
@@ -103,7 +103,7 @@ struct RestDesk {
             Content-Length: \(body.count)\r
             x-mbx-used-weight: \(usedWeight)\r
             x-mbx-used-weight-1m: \(usedWeight)\r
-            \(retryAfter.map { "Retry-After: \($0)\r\n" } ?? "")\r
+            \(retryAfter?.line(wall: ck_realtime_nanos()) ?? "")\r
 
             """
         return Array(head.utf8) + body

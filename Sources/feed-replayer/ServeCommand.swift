@@ -51,11 +51,11 @@ struct ServeCommand: ParsableCommand {
                 connections                  tell which are open
                 forget                       end all rules; --control takes rules, too, with times from now on
               On the REST host (--rest-listen; [for D]): rest slow D (answers come later), rest lag D (what is younger is not
-                served yet), rest wrong (answers make no sense), rest refuse STATUS [retry-after S], rest lack N (the next N
-                trades of each symbol are never served), rest well (end these)
+                served yet), rest wrong (answers make no sense), rest refuse STATUS [retry-after S | retry-after-date D],
+                rest lack N (the next N trades of each symbol are never served), rest well (end these)
               On clients to come, all or of one listener ([listener PORT] [for D]):
-                refuse STATUS [retry-after S], flood (close each with 1008), hang accept|tls|upgrade,
-                alert handshake, welcome (end these), lifetime D|D..D|none
+                refuse STATUS [retry-after S | retry-after-date D] (in seconds, or as the date that is D later),
+                flood (close each with 1008), hang accept|tls|upgrade, alert handshake, welcome (end these), lifetime D|D..D|none
             """)
 
     @OptionGroup(title: "Connections") var network: NetworkOptions

@@ -225,7 +225,8 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
 
     /// A connection that is frozen, or whose handshake hangs.
     private func waitsOnPurpose(_ connection: Connection) -> Bool {
-        connection.faults.isFrozen || connection.phase == .handshake && connection.isHanging
+        connection.faults.isFrozen
+            || connection.isHanging && (connection.phase == .handshake || connection.phase == .request)
     }
 
     private mutating func accept(_ index: Int) {
@@ -241,17 +242,32 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
                 number: accepted, listener: owner, lag: owner < options.lags.count ? options.lags[owner] : 0,
                 transport: transport,
                 phase: tls.raw == nil ? .request : .handshake, framesLeft: options.closeAfterFrames)
-            connection.isHanging = doors[owner].hangs(.tls) && tls.raw != nil
+            let stage = hangingStage(owner)
+            connection.isHanging = stage != nil
+            connection.refusesTLS = tls.raw != nil && happens(options.chances.handshakeAlert)
             let events = connection.isHanging ? 0 : UInt32(CK_READ)
             guard ck_epoll_add(epoll.raw, descriptor, events, UInt64(accepted)) == 0 else { continue }
-            if connection.isHanging { tell(accepted, "hang tls") }
+            if let stage { tell(accepted, "hang \(stage.rawValue)") }
             connections[accepted] = connection
         }
     }
 
+    /// Whether a client that has come to this listener waits from now on.
+    private mutating func hangingStage(_ listener: Int) -> HandshakeStage? {
+        if tls.raw != nil, doors[listener].hangs(.tls) || happens(options.chances.hangs[.tls]) { return .tls }
+        // By chance it is a single client whom nobody looks after, and not all that wait in the kernel.
+        return happens(options.chances.hangs[.accept]) ? .accept : nil
+    }
+
+    /// Whether chance strikes; none is drawn where there is no chance.
+    mutating func happens(_ chance: Double?) -> Bool {
+        guard let chance, chance > 0 else { return false }
+        return random.happens(chance)
+    }
+
     private mutating func receive(_ connection: Connection) {
         if connection.phase == .handshake {
-            if doors[connection.listener].alertUntil > 0 {
+            if doors[connection.listener].alertUntil > 0 || connection.refusesTLS {
                 tell(connection.number, "alert handshake")
                 connection.transport.refuseHandshake()
                 connection.phase = .dead

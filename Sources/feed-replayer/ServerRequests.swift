@@ -25,16 +25,16 @@ extension Server where Source: ~Copyable {
         if options.holdsHandshake || door.hangs(.upgrade) { return }
         let now = ck_monotonic_nanos()
         var outcome = HTTPUpgrade.read(connection.request, market: options.market)
-        var retryAfter: Int?
+        var retryAfter: RetryTime?
         if outcome != .incomplete, let status = door.refusal?.status ?? options.upgradeStatus {
             outcome = .refused(status: status, body: "refused as asked")
             retryAfter = door.refusal?.retryAfter
             tell(connection.number, "refused \(status)")
-        } else if case .accepted = outcome, random.happens(options.chances.refuse) {
-            outcome = .refused(status: 429, body: "refused by chance")
-            retryAfter = 1
-            tell(connection.number, "refused 429")
-        } else if case .accepted = outcome, random.happens(options.chances.hang) {
+        } else if case .accepted = outcome, let refusal = refusalByChance() {
+            outcome = .refused(status: refusal.status, body: "refused by chance")
+            retryAfter = refusal.retryAfter
+            tell(connection.number, "refused \(refusal.status)")
+        } else if case .accepted = outcome, happens(options.chances.hangs[.upgrade]) {
             tell(connection.number, "hang upgrade")
             connection.request = []
             return
@@ -71,6 +71,11 @@ extension Server where Source: ~Copyable {
             readMessages(connection)
         }
         markDirty(connection)
+    }
+
+    private mutating func refusalByChance() -> FaultChances.Refusal? {
+        for refusal in options.chances.refusals where random.happens(refusal.chance) { return refusal }
+        return nil
     }
 
     private mutating func readMessages(_ connection: Connection) {

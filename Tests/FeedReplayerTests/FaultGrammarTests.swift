@@ -29,6 +29,12 @@ import Testing
         #expect(try read("slow 100 all").action == .slow(bytesPerSecond: 100))
         let refusal = try read("refuse 429 retry-after 2 for 5s")
         #expect(refusal.action == .refuse(status: 429, retryAfter: 2) && refusal.duration == 5_000_000_000)
+        #expect(
+            try read("refuse 418 retry-after-date 3s").action
+                == .refuse(status: 418, retryAfter: .date(3_000_000_000)))
+        #expect(
+            try read("rest refuse 429 retry-after-date 1m").action
+                == .rest(.refuse(status: 429, retryAfter: .date(60_000_000_000))))
         #expect(try read("lifetime 24h").action == .lifetime(86_400_000_000_000...86_400_000_000_000))
         #expect(try read("lifetime 1m..2m").action == .lifetime(60_000_000_000...120_000_000_000))
         #expect(try read("hang tls").action == .hang(.tls))
@@ -45,6 +51,7 @@ import Testing
         ("silent all", "expected a stream"), ("refuse 99", "an HTTP status instead of \"99\""),
         ("hang", "hang needs a stage"), ("slow all", "bytes a second instead of \"all\""),
         ("cut all retry-after 3", "retry-after is not expected"),
+        ("refuse 418 retry-after-date 3", "expected a time"),
         ("lifetime 5s..1s", "instead of \"5s..1s\""),
         ("skip 99999999999999999999 all", "a number of frames"), ("shutdown all lead 1s..2s", "not a range"),
     ])
@@ -91,7 +98,27 @@ import Testing
         let chances = try FaultChances(reading: "cut=0.01/s,skip=0.5")
         #expect(chances.strikes.map(\.perSecond) == [0.01] && chances.skip == 0.5 && chances.concernsFrames)
         #expect(FaultChances().isNone && !chances.isNone)
-        for wrong in ["cut=0.01", "skip=0.1/s", "skip=2", "burn=1", "cut", "", "cut=-1/s", "cut=x/s"] {
+        let more = try FaultChances(
+            reading:
+                "close-4000=0.2/s,close=0.1/s,refuse=0.1,refuse-503=0.2,refuse-418-3=0.3,hang=0.4,hang-accept=0.5,"
+                + "hang-tls=0.6,alert-handshake=0.7")
+        #expect(
+            more.strikes.map(\.command.action) == [
+                .close(code: 4_000, reason: ""), .close(code: 1_011, reason: ""),
+            ])
+        #expect(
+            more.refusals == [
+                .init(status: 429, retryAfter: 1, chance: 0.1),
+                .init(status: 503, retryAfter: nil, chance: 0.2),
+                .init(status: 418, retryAfter: 3, chance: 0.3),
+            ])
+        #expect(more.hangs == [.upgrade: 0.4, .accept: 0.5, .tls: 0.6] && more.handshakeAlert == 0.7)
+        for wrong in [
+            "cut=0.01", "skip=0.1/s", "skip=2", "burn=1", "cut", "", "cut=-1/s", "cut=x/s", "close-=0.1/s",
+            "close-70000=0.1/s", "close-1008=0.1", "refuse-=0.1", "refuse-99=0.1", "refuse-503-=0.1",
+            "refuse-503-1-1=0.1",
+            "refuse-503-x=0.1", "refuse-503=0.1/s", "hang-upgrade=0.1", "alert-handshake=0.1/s",
+        ] {
             #expect(throws: FaultSyntaxError.self) { try FaultChances(reading: wrong) }
         }
     }

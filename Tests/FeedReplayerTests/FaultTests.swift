@@ -132,6 +132,24 @@ import Testing
         #expect(try exchange.client(trades).next().opcode == 1)
     }
 
+    /// The date is as far ahead as asked, or up to a second more: it knows whole seconds.
+    @Test func refusesUntilADate() throws {
+        let exchange = try Exchange()
+        exchange.control.send("refuse 503 retry-after-date 90s")
+        let before = time(nil)
+        let header = String(decoding: try exchange.client(trades).header, as: UTF8.self)
+        let after = time(nil)
+        #expect(header.hasPrefix("HTTP/1.1 503 "))
+        let line = header.split(separator: "\r\n").first { $0.hasPrefix("Retry-After: ") } ?? ""
+        var parts = tm()
+        let isWhole = String(line).withCString { text in
+            strptime(text, "Retry-After: %a, %d %b %Y %H:%M:%S GMT", &parts).map { $0.pointee == 0 } ?? false
+        }
+        #expect(isWhole, "\(header)")
+        let date = timegm(&parts)
+        #expect((before + 90...after + 91).contains(date))
+    }
+
     @Test func floodsWith1008() throws {
         let exchange = try Exchange()
         exchange.control.send("flood for 5s")

@@ -170,4 +170,62 @@ import Testing
         }
         #expect((1...9).contains(refused))
     }
+
+    @Test func refusesAndClosesByChanceInSeveralWays() throws {
+        let exchange = try Exchange {
+            $0.chances = try FaultChances(reading: "refuse-503=0.3,refuse-418-3=0.3,close-1008=20/s")
+        }
+        var statuses: [String: Int] = [:]
+        for _ in 0..<40 {
+            let client = try exchange.client(trades)
+            let header = String(decoding: client.header, as: UTF8.self)
+            statuses[String(header.prefix(12).suffix(3)), default: 0] += 1
+            #expect(header.contains("418") == header.contains("\r\nRetry-After: 3\r\n"))
+            if header.hasPrefix("HTTP/1.1 101") { #expect(try client.nextControl().code == 1008) }
+        }
+        #expect(Set(statuses.keys) == ["101", "418", "503"], "\(statuses)")
+    }
+
+    @Test func refusesTLSByChance() throws {
+        let exchange = try Exchange(tls: true) {
+            $0.chances = try FaultChances(reading: "alert-handshake=0.5")
+        }
+        var refused = 0
+        for _ in 0..<16 {
+            let client = try TestClient(port: exchange.server.port, authority: exchange.authority)
+            do { _ = try client.upgrade(trades) } catch is TestClient.Ended {
+                guard case .failed(let text)? = client.end, text.contains("handshake failure") else {
+                    Issue.record("ended as \(String(describing: client.end))")
+                    return
+                }
+                refused += 1
+            }
+        }
+        #expect((1...15).contains(refused))
+        let told = try exchange.told()
+        #expect(told.count { $0.hasSuffix("alert handshake") } == refused, "\(told)")
+    }
+
+    @Test func leavesClientsWaitingByChance() throws {
+        let exchange = try Exchange { $0.chances = try FaultChances(reading: "hang-accept=0.5") }
+        var clients: [TestClient] = []
+        for _ in 0..<16 {
+            clients.append(try TestClient(port: exchange.server.port))
+            try clients.last?.request(trades)
+        }
+        let quiet = clients.filter { $0.isQuiet(milliseconds: 100) }.count
+        let told = try exchange.told()
+        let struck = told.count { $0.hasSuffix(" hang accept") }
+        #expect((1...15).contains(struck) && quiet >= struck, "\(told)")
+        #expect(told.count { $0.contains(" open ") } == 16 - struck)
+        let secure = try Exchange(tls: true) { $0.chances = try FaultChances(reading: "hang-tls=0.5") }
+        let greetings = try (0..<16).map { _ in
+            try TestClient(port: secure.server.port, authority: secure.authority)
+        }
+        for client in greetings { try client.request(trades) }
+        // Whatever came before has been seen to when this is answered.
+        secure.control.send("connections")
+        let hanging = try secure.told().count { $0.hasSuffix(" hang tls") }
+        #expect((1...15).contains(hanging))
+    }
 }
