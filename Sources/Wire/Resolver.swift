@@ -33,7 +33,12 @@ public struct ResolverStage: ~Copyable, Stage {
     }
 
     /// Lookups that run at the same time; further names wait.
-    static let lookupLimit = 16
+    static let lookupLimit = 32
+    /// Of these, of one family of one name.
+    static let lookupsOfName = 4
+    /// A lookup that has taken longer is joined by nobody, ns: the name server may have been away when it was asked, and
+    /// getaddrinfo asks again after five seconds only.
+    static let freshNanos: Int64 = 2_000_000_000
 
     /// A lookup, and who waits for it.
     private struct Entry {
@@ -46,11 +51,22 @@ public struct ResolverStage: ~Copyable, Stage {
     private let mailbox: Mailbox
     private let waker: Waker
     private var entries: [Entry] = []
+    private let resolve: Lookup.Resolve
+    private let freshNanos: Int64
 
     /// The thread's stage.
     public init(mailbox: Mailbox, waker: Waker) {
+        self.init(
+            mailbox: mailbox, waker: waker, freshNanos: ResolverStage.freshNanos,
+            resolve: { Lookup.resolve($0, $1, onlyLiteral: false) })
+    }
+
+    /// `resolve`: called on a thread of its own, and may take its time.
+    init(mailbox: Mailbox, waker: Waker, freshNanos: Int64, resolve: @escaping Lookup.Resolve) {
         self.mailbox = mailbox
         self.waker = waker
+        self.freshNanos = freshNanos
+        self.resolve = resolve
     }
 
     /// One cycle; see the type.
@@ -67,14 +83,31 @@ public struct ResolverStage: ~Copyable, Stage {
             answer([request], family, Lookup.resolve(request.host, family, onlyLiteral: true))
             return
         }
-        // A lookup that runs serves whoever joins: its answer is newer than the question.
-        if let index = entries.firstIndex(where: { $0.host == request.host && $0.family == family }) {
-            // The link's last attempt no longer waits.
+        let sameName = entries.indices.filter {
+            entries[$0].host == request.host && entries[$0].family == family
+        }
+        // The link's last attempt no longer waits.
+        for index in sameName {
             entries[index].requests.removeAll { $0.link == request.link && $0.reply === request.reply }
-            entries[index].requests.append(request)
+        }
+        // A lookup that runs serves whoever joins: its answer is newer than the question. One that hangs may go on to hang
+        // when the name server is back.
+        let now = ck_monotonic_nanos()
+        if let newest = sameName.last,
+            !mayRepeat(sameName.count)
+                || entries[newest].lookup.map({ now - $0.started < freshNanos }) ?? true
+        {
+            entries[newest].requests.append(request)
         } else {
             entries.append(Entry(host: request.host, family: family, requests: [request]))
         }
+    }
+
+    /// Whether a name that is being looked up so many times may be looked up once more. Names that are looked up for the
+    /// first time have half of the threads to themselves.
+    private func mayRepeat(_ count: Int) -> Bool {
+        count < ResolverStage.lookupsOfName
+            && entries.count { $0.lookup != nil } < ResolverStage.lookupLimit / 2
     }
 
     private mutating func finish() -> Int {
@@ -84,7 +117,15 @@ public struct ResolverStage: ~Copyable, Stage {
             let entry = entries.remove(at: index)
             answer(entry.requests, entry.family, found)
             finished += 1
+            guard found.problem == nil else { continue }
+            // Who waits for another lookup of the name need not wait any longer; its thread is let go of when it ends.
+            for other in entries.indices
+            where entries[other].host == entry.host && entries[other].family == entry.family {
+                answer(entries[other].requests, entry.family, found)
+                entries[other].requests = []
+            }
         }
+        entries.removeAll { $0.lookup == nil && $0.requests.isEmpty }
         return finished
     }
 
@@ -93,7 +134,8 @@ public struct ResolverStage: ~Copyable, Stage {
         var started = 0
         for index in entries.indices where running < ResolverStage.lookupLimit && entries[index].lookup == nil
         {
-            let lookup = Lookup(host: entries[index].host, family: entries[index].family, waker: waker)
+            let lookup = Lookup(
+                host: entries[index].host, family: entries[index].family, waker: waker, resolve: resolve)
             lookup.start()
             entries[index].lookup = lookup
             running += 1
@@ -134,11 +176,18 @@ final class Lookup: Sendable {
     private let family: IPFamily
     private let waker: Waker
     private let found = Mutex<Found?>(nil)
+    private let resolve: Resolve
+    /// When it began, monotonic ns.
+    let started = ck_monotonic_nanos()
 
-    init(host: String, family: IPFamily, waker: Waker) {
+    /// A name's addresses of a family.
+    typealias Resolve = @Sendable (String, IPFamily) -> Found
+
+    init(host: String, family: IPFamily, waker: Waker, resolve: @escaping Resolve) {
         self.host = host
         self.family = family
         self.waker = waker
+        self.resolve = resolve
     }
 
     /// Nil while it runs.
@@ -163,7 +212,7 @@ final class Lookup: Sendable {
     }
 
     private func run() {
-        let result = Lookup.resolve(host, family, onlyLiteral: false)
+        let result = resolve(host, family)
         found.withLock { $0 = result }
         waker.wakeIfParked()
     }

@@ -1,4 +1,5 @@
 import CKernel
+import Synchronization
 import Testing
 
 @testable import Rings
@@ -48,6 +49,35 @@ import Testing
             stage = ResolverStage(mailbox: mailbox, waker: waker)
         }
 
+        /// Lookups do as a test says.
+        init(freshNanos: Int64, resolve: @escaping Lookup.Resolve) throws {
+            let waker = try Waker()
+            mailbox = ResolverStage.Mailbox(waker: waker)
+            stage = ResolverStage(mailbox: mailbox, waker: waker, freshNanos: freshNanos, resolve: resolve)
+        }
+
+        func turn(until isDone: () -> Bool) throws {
+            let deadline = ck_monotonic_nanos() + 60_000_000_000
+            while !isDone() {
+                turn(nanos: 1_000_000)
+                guard ck_monotonic_nanos() < deadline else {
+                    throw TestFailure(description: "it did not come about")
+                }
+            }
+        }
+
+        /// Turns for so long.
+        func turn(nanos: Int64) {
+            let end = ck_monotonic_nanos() + nanos
+            while ck_monotonic_nanos() < end {
+                _ = stage.doWork()
+                for case .resolved(let link, let generation, let answer) in replies.drain() {
+                    answers.append((link, generation, answer))
+                }
+                ck_sleep_nanos(100_000)
+            }
+        }
+
         func ask(_ host: String, link: Int = 0, generation: UInt32 = 1, _ families: [IPFamily] = [.v6, .v4]) {
             mailbox.requests.send(
                 ResolverStage.Request(
@@ -66,6 +96,86 @@ import Testing
                 ck_sleep_nanos(100_000)
             }
         }
+    }
+
+    /// A name server that is away while the first lookups run: each of them hangs until the test ends it.
+    private final class NameServer: Sendable {
+        private let state = Mutex((isBack: false, isOver: false, lookups: 0, running: 0))
+        var lookups: Int { state.withLock { $0.lookups } }
+        var running: Int { state.withLock { $0.running } }
+        func comeBack() { state.withLock { $0.isBack = true } }
+        func end() { state.withLock { $0.isOver = true } }
+
+        func lookUp(_ host: String, _ family: IPFamily) -> Lookup.Found {
+            let isBack = state.withLock { state in
+                state.lookups += 1
+                state.running += 1
+                return state.isBack
+            }
+            defer { state.withLock { $0.running -= 1 } }
+            while !isBack, !state.withLock({ $0.isOver }) { ck_sleep_nanos(1_000_000) }
+            guard isBack else { return Lookup.Found(addresses: [], problem: "it did not answer") }
+            return Lookup.Found(
+                addresses: [HostAddress(literal: "192.0.2.1")].compactMap { $0 }, problem: nil)
+        }
+    }
+
+    @Test func anAttemptJoinsALookupThatHasJustBegun() throws {
+        let server = NameServer()
+        let bench = try Bench(freshNanos: .max) { server.lookUp($0, $1) }
+        bench.ask("host.test", [.v4])
+        try bench.turn { server.lookups == 1 }
+        bench.ask("host.test", link: 1, [.v4])
+        bench.turn(nanos: 20_000_000)
+        #expect(server.lookups == 1)
+        server.end()
+        try bench.turn(until: 2)
+        #expect(server.lookups == 1)
+    }
+
+    @Test func anAttemptDoesNotJoinALookupThatHangs() throws {
+        let server = NameServer()
+        let bench = try Bench(freshNanos: 0) { server.lookUp($0, $1) }
+        defer { server.end() }
+        bench.ask("host.test", [.v4])
+        bench.ask("host.test", link: 1, [.v4])
+        try bench.turn { server.lookups == 1 }
+        server.comeBack()
+        bench.ask("host.test", generation: 2, [.v4])
+        // Whoever waited has the answer as well.
+        try bench.turn(until: 2)
+        #expect(server.lookups == 2 && server.running == 1)
+        #expect(Set(bench.answers.map(\.link)) == [0, 1])
+        #expect(bench.answers.first { $0.link == 0 }?.generation == 2)
+        #expect(bench.answers.allSatisfy { $0.answer.problem == nil })
+        server.end()
+        try bench.turn { server.running == 0 }
+        bench.turn(nanos: 20_000_000)
+        #expect(bench.answers.count == 2, "nobody is told twice")
+    }
+
+    @Test func lookupsThatHangAreBounded() throws {
+        let server = NameServer()
+        let bench = try Bench(freshNanos: 0) { server.lookUp($0, $1) }
+        defer { server.end() }
+        for generation in 1...10 as ClosedRange<UInt32> {
+            bench.ask("host0.test", generation: generation, [.v4])
+            bench.turn(nanos: 3_000_000)
+        }
+        #expect((2...ResolverStage.lookupsOfName).contains(server.lookups))
+        // Others have their turn although one is asked for again and again.
+        for generation in 1...10 as ClosedRange<UInt32> {
+            for name in 0..<20 {
+                bench.ask("host\(name).test", link: name, generation: 10 + generation, [.v4])
+            }
+            bench.turn(nanos: 3_000_000)
+        }
+        try bench.turn { server.running >= 19 }
+        #expect(server.running <= ResolverStage.lookupLimit)
+        server.end()
+        // The latest attempt of each is answered, if only with the failure.
+        try bench.turn(until: 20)
+        #expect(Set(bench.answers.map(\.link)).count == 20)
     }
 
     @Test func literalsNeedNoLookup() throws {
