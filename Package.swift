@@ -112,7 +112,7 @@ let package = Package(
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing", "CDeflate"]),
         .testTarget(
-            name: "ConformanceTests", dependencies: ["websocket-conformance", "Wire", "CKernel"],
+            name: "ConformanceTests", dependencies: ["websocket-conformance", "Wire", "CKernel", "CTLS"],
             path: "Tests/Conformance"),
         .testTarget(name: "ExchangeAdapterTests", dependencies: ["ExchangeAdapter", "MarketData"]),
         .testTarget(
