@@ -93,8 +93,10 @@ public struct CollectorSnapshot: Sendable {
         public var ignoredFrames = 0
         /// Connections now, by state: `open`, `connecting`, `subscribing`, `waiting`, …
         public var connections: [String: Int] = [:]
-        /// Connections made anew, by cause.
+        /// Open connections that ended and are made anew, by cause; planned replacements are none of them.
         public var reconnects: [String: Int] = [:]
+        /// Attempts that did not come to an open connection, by cause.
+        public var failedAttempts: [String: Int] = [:]
         /// Streams that were asked for.
         public var streams = 0
         /// What its connections have done.
@@ -281,7 +283,7 @@ extension CollectorSnapshot {
             let silent = market.slots.streams["silent", default: 0]
             if silent > 0, market.slots.streams["delivering", default: 0] == 0 {
                 return
-                    "\(market.exchange): none of \(market.streams) streams has delivered, \(silent) are overdue"
+                    "\(market.exchange): none of \(market.streams) streams delivers, \(silent) are overdue"
             }
         }
         return undelivered

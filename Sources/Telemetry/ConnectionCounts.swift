@@ -31,7 +31,7 @@ extension CollectorSnapshot {
         public var legs: [LegCounts] = []
         /// Streams now, by state: `connecting`, `waiting`, `silent`, `delivering`.
         public var streams: [String: Int] = [:]
-        /// Some of the streams that have never delivered by their deadline.
+        /// Some of the streams that have not delivered by their deadline.
         public var silentStreams: [String] = []
         /// The delivering stream whose last message is the oldest.
         public var quietestStream: String?
@@ -79,11 +79,11 @@ extension CollectorSnapshot {
         }
     }
 
-    /// Streams that have never delivered by their deadline, with their exchange; not all where there are many.
+    /// Streams that have not delivered by their deadline, with their exchange; not all where there are many.
     public var silentStreams: [String] {
         markets.flatMap { market in market.slots.silentStreams.map { "\(market.exchange) \($0)" } }
     }
 
-    /// How many streams have never delivered by their deadline.
+    /// How many streams have not delivered by their deadline.
     public var silentStreamCount: Int { markets.reduce(0) { $0 + $1.slots.streams["silent", default: 0] } }
 }

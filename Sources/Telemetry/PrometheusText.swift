@@ -102,8 +102,11 @@ public enum PrometheusText {
             "collector_frames_ignored_total", "Messages of streams that nobody asked for.", \.ignoredFrames)
         family("collector_connections", .gauge, "Connections by state.", label: "state", \.connections)
         family(
-            "collector_reconnects_total", .counter, "Connections made anew, by cause.", label: "cause",
-            \.reconnects)
+            "collector_reconnects_total", .counter,
+            "Open connections that ended and are made anew, by cause.", label: "cause", \.reconnects)
+        family(
+            "collector_connection_attempts_failed_total", .counter,
+            "Attempts at a connection that did not open one, by cause.", label: "cause", \.failedAttempts)
     }
 
     private static func addPublishing(

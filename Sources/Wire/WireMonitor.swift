@@ -103,11 +103,22 @@ public struct WireNotice: Sendable {
 /// What an I/O thread shares: the counts of each of its slots, and its notices.
 public final class WireMonitor: Sendable {
     private enum Cell: Int, CaseIterable {
-        case state, sockets, frames, bytes, runs, pongs, opened
+        case state, sockets, primary, openFirst, openSecond, liveGeneration, liveSince, frames, bytes, runs,
+            pongs, opened
         case probes, handoversBegun, handoversFailed, rollovers, shutdownHandovers, moves, promotions
         case suspects, resubscriptions, revivals, refusedStreams
     }
-    private static let stride = Cell.allCases.count + ConnectionEnd.allCases.count
+    /// Behind the cells: ends by cause, as often as there are kinds of what ended.
+    private static let stride = Cell.allCases.count + EndOf.allCases.count * ConnectionEnd.allCases.count
+
+    /// What it is that ended.
+    private enum EndOf: Int, CaseIterable {
+        case any
+        /// It never came to be open.
+        case attempt
+        /// It was open and the slot's own: another one is made.
+        case primary
+    }
     /// From the kernel's receipt until the bytes are read, decrypted and unframed, once for each message.
     public let readLatency = LatencyHistogram()
     private let counters: CounterBlock
@@ -148,8 +159,20 @@ public final class WireMonitor: Sendable {
     func countPong(link: Int) { add(1, to: .pongs, link: link) }
     func countOpened(link: Int) { add(1, to: .opened, link: link) }
 
-    func countEnd(_ end: ConnectionEnd, link: Int) {
-        counters.add(1, to: (link >> 1) * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
+    /// `wasOpen`: it was a connection; else an attempt at one.
+    func countEnd(_ end: ConnectionEnd, wasOpen: Bool, generation: UInt32, link: Int) {
+        let slot = link >> 1
+        counters.add(1, to: WireMonitor.place(of: end, .any, slot: slot))
+        if !wasOpen {
+            counters.add(1, to: WireMonitor.place(of: end, .attempt, slot: slot))
+        } else if value(.primary, slot: slot) == Int(generation) {
+            // A successor that is given up is no reconnect: the connection that it was to replace goes on.
+            counters.add(1, to: WireMonitor.place(of: end, .primary, slot: slot))
+        }
+    }
+
+    private static func place(of end: ConnectionEnd, _ what: EndOf, slot: Int) -> Int {
+        slot * stride + Cell.allCases.count + what.rawValue * ConnectionEnd.allCases.count + Int(end.rawValue)
     }
 
     /// Counts what a slot did.
@@ -173,9 +196,23 @@ public final class WireMonitor: Sendable {
         counters.add(1, to: slot * WireMonitor.stride + cell.rawValue)
     }
 
-    func set(_ state: ConnectionState, sockets: Int, slot: Int) {
-        counters.set(Int(state.rawValue), at: slot * WireMonitor.stride + Cell.state.rawValue)
-        counters.set(sockets, at: slot * WireMonitor.stride + Cell.sockets.rawValue)
+    func set(_ standing: SlotStanding, slot: Int, now: Int64) {
+        func set(_ cell: Cell, _ value: Int) {
+            counters.set(value, at: slot * WireMonitor.stride + cell.rawValue)
+        }
+        set(.sockets, standing.sockets)
+        set(.primary, Int(standing.primary))
+        set(.openFirst, Int(standing.open[0]))
+        set(.openSecond, Int(standing.open[1]))
+        if standing.state != .live {
+            set(.liveSince, 0)
+            set(.liveGeneration, 0)
+        } else if value(.liveGeneration, slot: slot) != Int(standing.primary) {
+            // However short the time without a live connection was: this one is another.
+            set(.liveSince, Int(now))
+            set(.liveGeneration, Int(standing.primary))
+        }
+        set(.state, Int(standing.state.rawValue))
     }
 
     func notice(_ level: WireNotice.Level, slot: Int, _ text: String) {
@@ -196,7 +233,26 @@ public final class WireMonitor: Sendable {
     public func openedCount(ofSlot slot: Int) -> Int { value(.opened, slot: slot) }
     /// Connections, or attempts at one, that ended for this cause.
     public func endCount(_ end: ConnectionEnd, ofSlot slot: Int) -> Int {
-        counters.value(slot * WireMonitor.stride + Cell.allCases.count + Int(end.rawValue))
+        counters.value(WireMonitor.place(of: end, .any, slot: slot))
+    }
+    /// Of these, the attempts: they never came to be open.
+    public func failedAttemptCount(_ end: ConnectionEnd, ofSlot slot: Int) -> Int {
+        counters.value(WireMonitor.place(of: end, .attempt, slot: slot))
+    }
+    /// Of these, the connections that had been open and were not a successor that did not come to take over.
+    public func reconnectCount(_ end: ConnectionEnd, ofSlot slot: Int) -> Int {
+        counters.value(WireMonitor.place(of: end, .primary, slot: slot))
+    }
+    /// Since when the connection that delivers has had all its streams acknowledged, or has taken over from the one
+    /// before, monotonic ns; nil: there is none such.
+    public func liveSince(ofSlot slot: Int) -> Int64? {
+        let since = Int64(value(.liveSince, slot: slot))
+        return since > 0 ? since : nil
+    }
+    /// The generation of a side's open connection; nil: none is open.
+    public func openGeneration(ofSlot slot: Int, side: Int) -> UInt32? {
+        let generation = value(side == 0 ? .openFirst : .openSecond, slot: slot)
+        return generation > 0 ? UInt32(truncatingIfNeeded: generation) : nil
     }
     /// Connections of a slot that are being opened, are open, or are being closed.
     public func socketCount(ofSlot slot: Int) -> Int { value(.sockets, slot: slot) }

@@ -20,7 +20,7 @@ extension WireStage {
         }
         let memory = home.pointee.dialing.memory
         connection.pointee.dialing.begin(
-            families: memory.ordered(network.families), avoided: memory.shunned, proxy: proxy)
+            families: memory.ordered(network.families), avoided: memory.shunned, proxy: proxy, now: now)
         resolver.requests.send(
             ResolverStage.Request(
                 link: link, generation: connection.pointee.generation, host: proxy?.host ?? endpoint.host,
@@ -122,6 +122,10 @@ extension WireStage {
         var options = connection.pointee.plan.network.socketOptions
         let fd = ck_connect(&address, &options)
         connection.pointee.dialing.add(socket: fd)
+        // A refusal that is known at once has come from there.
+        if connection.pointee.dialing.proxy == nil, fd >= 0 || DialCauses.isOfTheHost(-fd) {
+            connection.pointee.dialing.hasKnocked = true
+        }
         if fd < 0 {
             connection.pointee.dialing.race.failed(candidate, reason: -fd, now: now)
         } else {
@@ -248,6 +252,7 @@ extension WireStage {
         guard let proxy = connection.pointee.dialing.proxy else { return }
         let tunnel = ProxyTunnel(proxy: proxy, endpoint: connection.pointee.plan.endpoint)
         connection.pointee.phase = .tunnelling
+        connection.pointee.dialing.hasKnocked = true
         connection.pointee.unsent += tunnel.request
         connection.pointee.dialing.tunnel = tunnel
         flush(link)
@@ -265,7 +270,7 @@ extension WireStage {
                 case .incomplete: continue
                 case .open: startTLS(link)
                 case .refused(_, let retryAfter, let text):
-                    end(link, .proxy, "\(place) \(text)", level: .error, retryAfterSeconds: retryAfter)
+                    end(link, .proxy, "\(place) \(text)", level: .error, retryAfter: retryAfter)
                 }
             case .nothing: return
             case .ended:
@@ -388,13 +393,13 @@ extension WireStage {
         }
     }
 
-    private mutating func refuse(_ link: Int, status: Int, retryAfter: Int?, reason: String) {
+    private mutating func refuse(_ link: Int, status: Int, retryAfter: String?, reason: String) {
         let endpoint = connections[link].plan.endpoint
         end(
             link, .upgrade,
             "\(endpoint)\(connections[link].plan.target)\(peerText(link)) refused the upgrade:"
                 + " \(reason)\(DialCauses.upgradeHint(status))", level: .error, status: status,
-            retryAfterSeconds: retryAfter)
+            retryAfter: retryAfter)
     }
 
     private mutating func opened(_ link: Int, firstFrames begin: Int, _ agreement: DeflateAgreement?) {

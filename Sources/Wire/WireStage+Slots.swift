@@ -28,7 +28,7 @@ extension WireStage {
             machines[slot].actions.removeAll(keepingCapacity: true)
             for action in actions { perform(action, slot) }
         }
-        monitor.set(machines[slot].state, sockets: machines[slot].socketCount, slot: slot)
+        monitor.set(machines[slot].standing, slot: slot, now: ck_monotonic_nanos())
     }
 
     private mutating func perform(_ action: SlotAction, _ slot: Int) {
@@ -110,7 +110,7 @@ extension WireStage {
     /// The connection is over, or could not be made: `text` says why.
     mutating func end(
         _ link: Int, _ cause: ConnectionEnd, _ text: String, level: WireNotice.Level, status: Int = 0,
-        retryAfterSeconds: Int? = nil
+        retryAfter: String? = nil
     ) {
         // What we have closed ourselves ends as planned, however the peer answers.
         let isExpected = connections[link].phase == .closing && connections[link].conclusion == nil
@@ -120,7 +120,7 @@ extension WireStage {
         release(link, cause)
         machines[link / LinkIndex.sides].ended(
             link % LinkIndex.sides, generation: generation, cause, status: status,
-            retryAfterNanos: retryAfterSeconds.map { Int64(min($0, 86_400)) * 1_000_000_000 },
+            retryAfterNanos: retryAfter.flatMap { RetryAfter.nanos($0, wallNanos: ck_realtime_nanos()) },
             ck_monotonic_nanos())
         touch(link)
     }
@@ -129,6 +129,11 @@ extension WireStage {
     private mutating func release(_ link: Int, _ cause: ConnectionEnd) {
         let connection = connections + link
         let wasOpen = connection.pointee.phase == .open || connection.pointee.phase == .closing
+        if connection.pointee.phase == .resolving || connection.pointee.phase == .connecting,
+            !connection.pointee.dialing.hasKnocked
+        {
+            budgets[connection.pointee.plan.market].giveBack(connection.pointee.dialing.begun)
+        }
         if let fd = connection.pointee.transport?.fd {
             connection.pointee.transport?.shutdown()
             reactor.remove(fd)
@@ -136,7 +141,7 @@ extension WireStage {
         cancelRace(link)
         connection.pointee.reset()
         if wasOpen { signal(link, .closed) }
-        monitor.countEnd(cause, link: link)
+        monitor.countEnd(cause, wasOpen: wasOpen, generation: connection.pointee.generation, link: link)
         wakeTimers()
     }
 

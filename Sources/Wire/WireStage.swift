@@ -18,7 +18,7 @@ public struct WireStage: ~Copyable, Stage {
     /// By slot.
     var machines: [SlotMachine] = []
     private let activity: StreamActivity
-    private let budgets: [AttemptBudget]
+    let budgets: [AttemptBudget]
     private let permits = HandoverPermits()
     private let contexts: [TLSContext]
     /// Slots whose machines want something done.

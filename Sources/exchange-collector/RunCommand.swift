@@ -35,7 +35,7 @@ struct RunCommand: ParsableCommand {
         let result = try started(sink: settings.sink.type) {
             try SignalledRun.run { stop in
                 try await CollectorRun.run(
-                    settings, logger: logger, stop: stop,
+                    settings, logger: logger, stop: stop, keepsAttempts: true,
                     reload: {
                         try Configuration.load(
                             file: file, context: .process(adapters: Adapters.all, readsSecrets: true))

@@ -151,7 +151,7 @@ struct MetricsReader {
         #expect(snapshot.silentStreamCount == 3)
         snapshot.markets[0].slots.streams = ["silent": 9]
         #expect(
-            snapshot.unreadiness == "binance: none of 9 streams has delivered, 9 are overdue")
+            snapshot.unreadiness == "binance: none of 9 streams delivers, 9 are overdue")
         // There is time yet.
         snapshot.markets[0].slots.streams = ["waiting": 9]
         #expect(snapshot.unreadiness == nil)
@@ -171,6 +171,7 @@ struct MetricsReader {
         #expect(samples["collector_gaps_open{exchange=binance,type=trade}"] == 1)
         #expect(samples["collector_connections{exchange=binance,state=open}"] == 2)
         #expect(samples["collector_reconnects_total{cause=silence,exchange=binance}"] == 3)
+        #expect(samples["collector_connection_attempts_failed_total{cause=resolve,exchange=binance}"] == 11)
         #expect(samples["collector_frames_ignored_total{exchange=binance}"] == 7)
         #expect(samples["collector_queue_depth{queue=frames-0}"] == 4)
         #expect(samples["collector_queue_capacity_bytes{queue=frames-0}"] == 65_536)

@@ -28,6 +28,7 @@ func sampleSnapshot() -> CollectorSnapshot {
     market.ignoredFrames = 7
     market.connections = ["open": 2, "connecting": 1]
     market.reconnects = ["silence": 3]
+    market.failedAttempts = ["resolve": 11]
     market.streams = 9
     market.slots.planned = 2
     market.slots.sockets = 3

@@ -8,6 +8,7 @@ import Testing
 final class DialBench {
     let monitor: WireMonitor
     let commands = CommandQueue<WireCommand>(capacity: 1_000)
+    let budget = AttemptBudget(perWindow: 300, windowNanos: 300_000_000_000)
     var stage: WireStage
     /// Addresses of each name; a name that is not here never gets an answer, an empty list is one.
     var names: [String: [String]] = [:]
@@ -31,7 +32,7 @@ final class DialBench {
         stage = WireStage(
             plans: plans, contexts: contexts, frames: producer, monitor: monitor,
             activity: StreamActivity(capacity: 16),
-            budgets: [AttemptBudget(perWindow: 300, windowNanos: 300_000_000_000)],
+            budgets: [budget],
             commands: commands, resolver: mailbox, waker: waker, backend: OnBothBackends.current)
     }
 

@@ -90,6 +90,93 @@ import Testing
         #expect(server.acceptedCount == 0)
     }
 
+    // MARK: The budget
+
+    private func used(_ bench: DialBench) -> Int { bench.budget.used(ck_monotonic_nanos()) }
+
+    @Test func attemptsThatNeverLeftThisMachineAreGivenBack() throws {
+        let server = try ScriptedServer()
+        // No such name.
+        let nameless = try DialBench([try DialBench.plan("ws://host.test")])
+        nameless.names["host.test"] = []
+        try nameless.turn { nameless.monitor.failedAttemptCount(.resolve, ofSlot: 0) >= 5 }
+        #expect(used(nameless) <= 1)
+        // A resolver that hangs.
+        let hanging = try DialBench([
+            try DialBench.plan("ws://host.test") { $0.limits.openNanos = 20_000_000 }
+        ])
+        try hanging.turn { hanging.monitor.failedAttemptCount(.openTimeout, ofSlot: 0) >= 5 }
+        #expect(used(hanging) <= 1)
+        // A local address that this machine has not: no connect is made.
+        let homeless = try DialBench([
+            try DialBench.plan("ws://host.test:9") {
+                $0.network.localAddress = HostAddress(literal: "192.0.2.1")
+            }
+        ])
+        homeless.names["host.test"] = ["127.0.0.1"]
+        try homeless.turn { homeless.monitor.failedAttemptCount(.connect, ofSlot: 0) >= 5 }
+        #expect(used(homeless) <= 1)
+        // A proxy that refuses to be connected to.
+        let proxied = try DialBench([
+            try DialBench.plan("ws://host.test") {
+                $0.network.proxy = .always(try NetworkProxy("http://proxy.test:\(server.port)"))
+            }
+        ])
+        proxied.names["proxy.test"] = ["127.0.0.2"]
+        try proxied.turn { proxied.monitor.failedAttemptCount(.connect, ofSlot: 0) >= 5 }
+        #expect(used(proxied) <= 1)
+    }
+
+    @Test func attemptsThatReachedTheHostAreNot() throws {
+        let server = try ScriptedServer()
+        let refusing = try DialBench([try DialBench.plan("ws://host.test:\(server.port)")])
+        refusing.names["host.test"] = ["127.0.0.2"]
+        try refusing.turn { refusing.monitor.failedAttemptCount(.connect, ofSlot: 0) >= 5 }
+        #expect(used(refusing) >= 5)
+        let hole = try Blackhole(address: "127.0.0.3", port: server.port)
+        let dropping = try DialBench([
+            try DialBench.plan("ws://host.test:\(server.port)") { $0.limits.openNanos = 20_000_000 }
+        ])
+        dropping.names["host.test"] = ["127.0.0.3"]
+        try dropping.turn { dropping.monitor.failedAttemptCount(.openTimeout, ofSlot: 0) >= 5 }
+        #expect(used(dropping) >= 5)
+        // A proxy that was asked may have asked the exchange.
+        let proxy = try ScriptedProxy()
+        proxy.answer = { _ in Array("HTTP/1.1 502 Bad Gateway\r\n\r\n".utf8) }
+        let bench = try throughProxy("ws://host.test", proxy)
+        bench.peers = [proxy.pump]
+        try bench.turn { bench.monitor.failedAttemptCount(.proxy, ofSlot: 0) >= 3 }
+        #expect(used(bench) >= 3)
+        withExtendedLifetime(hole) {}
+    }
+
+    // MARK: What the monitor tells
+
+    @Test func reconnectsAreToldFromFailedAttempts() throws {
+        let server = try ScriptedServer()
+        let bench = try DialBench([try DialBench.plan("ws://host.test:\(server.port)")])
+        bench.peers = [server.pump]
+        bench.names["host.test"] = ["127.0.0.1"]
+        #expect(bench.monitor.openGeneration(ofSlot: 0, side: 0) == nil)
+        try bench.turn { bench.isOpen() && bench.monitor.liveSince(ofSlot: 0) != nil }
+        let generation = try #require(bench.monitor.openGeneration(ofSlot: 0, side: 0))
+        let since = try #require(bench.monitor.liveSince(ofSlot: 0))
+        #expect(bench.monitor.openGeneration(ofSlot: 0, side: 1) == nil)
+        // The next two attempts fail.
+        bench.names["host.test"] = ["127.0.0.2"]
+        server.disconnect()
+        try bench.turn { bench.monitor.failedAttemptCount(.connect, ofSlot: 0) >= 2 }
+        #expect(bench.monitor.liveSince(ofSlot: 0) == nil)
+        #expect(bench.monitor.openGeneration(ofSlot: 0, side: 0) == nil)
+        #expect(bench.monitor.reconnectCount(.connect, ofSlot: 0) == 0)
+        bench.names["host.test"] = ["127.0.0.1"]
+        try bench.turn { bench.isOpen(times: 2) && bench.monitor.liveSince(ofSlot: 0) != nil }
+        #expect(try #require(bench.monitor.openGeneration(ofSlot: 0, side: 0)) > generation)
+        #expect(try #require(bench.monitor.liveSince(ofSlot: 0)) > since)
+        let reconnects = ConnectionEnd.allCases.reduce(0) { $0 + bench.monitor.reconnectCount($1, ofSlot: 0) }
+        #expect(reconnects == 1)
+    }
+
     // MARK: The open deadline
 
     @Test func aResolverThatHangsIsGivenUp() throws {

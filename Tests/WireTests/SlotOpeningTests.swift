@@ -80,7 +80,9 @@ import Testing
     }
 
     @Test(
-        arguments: [(429, nil, 30), (429, 120, 120), (418, nil, 300), (418, 3_600, 3_600)]
+        arguments: [
+            (429, nil, 30), (429, 120, 120), (418, nil, 300), (418, 3_600, 3_600), (418, 259_200, 259_200),
+        ]
             as [(Int, Int64?, Int64)])
     func abanHoldsEverySlotOfTheAddress(status: Int, retryAfter: Int64?, wait: Int64) throws {
         let budget = AttemptBudget(perWindow: 300, windowNanos: 300 * .second)
@@ -97,10 +99,11 @@ import Testing
         #expect(one.opens(0) && other.opens(0))
     }
 
-    @Test func retryAfterIsHonouredWhateverTheStatus() throws {
+    @Test(arguments: [401, 403, 404, 451, 500, 503])
+    func retryAfterIsHonouredWhateverTheStatus(status: Int) throws {
         var slot = try SlotHarness()
         slot.pass(0)
-        slot.ended(0, .upgrade, status: 503, retryAfter: 90 * .second)
+        slot.ended(0, .upgrade, status: status, retryAfter: 90 * .second)
         _ = slot.news()
         slot.pass(89 * .second)
         #expect(!slot.opens(0))

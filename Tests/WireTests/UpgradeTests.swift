@@ -67,7 +67,7 @@ import Testing
         let bytes = answer(["Retry-After": "17"], status: "429 Too Many Requests")
         #expect(
             try upgrade().read(bytes)
-                == .refused(status: 429, retryAfterSeconds: 17, reason: "HTTP 429 Too Many Requests"))
+                == .refused(status: 429, retryAfter: "17", reason: "HTTP 429 Too Many Requests"))
     }
 }
 

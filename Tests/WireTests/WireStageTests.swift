@@ -220,6 +220,28 @@ struct Certificates: ~Copyable {
         #expect(bench.server.acceptedCount == 1)
     }
 
+    /// In each of the three forms of a date, as this machine's calendar writes them.
+    @Test(arguments: ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
+    func aRefusalUntilADateIsObeyed(format: String) throws {
+        let bench = try WireBench(server: try ScriptedServer())
+        bench.server.answer = { _ in
+            // A date knows whole seconds: between one and two from now.
+            var moment = time(nil) + 2
+            var parts = tm()
+            gmtime_r(&moment, &parts)
+            var text = [CChar](repeating: 0, count: 64)
+            let count = strftime(&text, text.count, format, &parts)
+            let date = String(decoding: text[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+            return Array("HTTP/1.1 429 No\r\nRetry-After: \(date)\r\n\r\n".utf8)
+        }
+        try bench.turn { bench.monitor.endCount(.upgrade, ofSlot: 0) == 1 }
+        let refused = ck_monotonic_nanos()
+        bench.server.answer = ScriptedServer.accept
+        try bench.turn { bench.monitor.openedCount(ofSlot: 0) == 1 }
+        let waited = ck_monotonic_nanos() - refused
+        #expect(waited > 900_000_000, "\(waited / 1_000_000) ms")
+    }
+
     @Test func aHostThatRefusesIsTriedAgain() throws {
         let bench = try WireBench(server: try ScriptedServer(), host: "127.0.0.2")
         try bench.turn { bench.monitor.endCount(.connect, ofSlot: 0) >= 2 }

@@ -128,12 +128,12 @@ public final class ManagementAPI: Sendable {
     }
 }
 
-/// The answer of `/readyz`. Streams that have never delivered are named, and do not make the collector unready as long
+/// The answer of `/readyz`. Streams that do not deliver are named, and do not make the collector unready as long
 /// as others do: a stream may have no market.
 struct Readiness: Encodable {
     var status: String
     var reason: String?
-    /// How many streams have never delivered by their deadline.
+    /// How many streams have not delivered by their deadline.
     var silentCount: Int?
     /// Some of them.
     var silentStreams: [String]?

@@ -23,6 +23,7 @@ struct StatusDocument: Encodable {
         var ignoredFrames: Int
         var connections: [String: Int]
         var reconnects: [String: Int]
+        var failedAttempts: [String: Int]
         var slots: Slots
     }
     struct Slots: Encodable {
@@ -226,7 +227,7 @@ struct StatusDocument: Encodable {
             Market(
                 exchange: $0.exchange, streams: $0.streams, frames: $0.frames, bytes: $0.bytes,
                 ignoredFrames: $0.ignoredFrames, connections: $0.connections, reconnects: $0.reconnects,
-                slots: Slots($0.slots))
+                failedAttempts: $0.failedAttempts, slots: Slots($0.slots))
         }
         queues = snapshot.queues.map {
             Queue(name: $0.name, records: $0.records, bytes: $0.bytes, capacityBytes: $0.capacity)

@@ -23,7 +23,7 @@ public struct StreamStatus: Encodable, Sendable, Equatable {
         public var connection: String
         /// Messages that the connection at hand has brought.
         public var messages: Int
-        /// Since the last of them, s; nil: none yet.
+        /// Since the latest message, that of an earlier connection where this one has brought none, s; nil: none yet.
         public var lastSecondsAgo: Double?
     }
 

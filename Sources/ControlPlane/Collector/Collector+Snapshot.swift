@@ -94,8 +94,10 @@ extension Collector {
                     counts.connections[state == .live ? "open" : state.name, default: 0] += 1
                 }
                 for end in ConnectionEnd.allCases where end != .stopped {
-                    let ends = lane.wireMonitor.endCount(end, ofSlot: slot)
+                    let ends = lane.wireMonitor.reconnectCount(end, ofSlot: slot)
                     if ends > 0 { counts.reconnects[end.name, default: 0] += ends }
+                    let attempts = lane.wireMonitor.failedAttemptCount(end, ofSlot: slot)
+                    if attempts > 0 { counts.failedAttempts[end.name, default: 0] += attempts }
                 }
             }
         }

@@ -48,14 +48,8 @@ extension Collector: StreamControl {
 
     /// What the control plane does several times a second.
     public func look() {
-        let now = ck_monotonic_nanos()
-        live.fleet.settle(now: now)
+        live.fleet.settle(now: ck_monotonic_nanos())
         ensureTopics()
-        for (index, lane) in lanes.enumerated() {
-            streamClock.look(lane: index, slots: lane.wireMonitor.slotCount, now: now) {
-                lane.wireMonitor.state(ofSlot: $0) == .live
-            }
-        }
         logNotices()
     }
 
@@ -105,36 +99,73 @@ extension Collector: StreamControl {
         _ stream: StreamPlan, lane: Int, slots: [ConnectionPlan], clock: StreamClock.Reading, now: Int64
     ) -> StreamLook {
         var legs: [StreamStatus.Leg] = []
-        var last: Int64 = 0
-        var deadline: Int64?
+        var views: [LegView] = []
         for slot in slots {
-            let sides = (0..<LinkIndex.sides).map {
-                lanes[lane].activity.read(
-                    stream: stream.id, member: LinkIndex.member(leg: slot.leg, link: $0))
-            }
-            // The side that delivers is the one that did last.
-            guard let newest = sides.max(by: { $0.last < $1.last }) else { continue }
-            let state = lanes[lane].wireMonitor.state(ofSlot: slot.slot)
+            let monitor = lanes[lane].wireMonitor
+            let state = monitor.state(ofSlot: slot.slot)
+            let view = LegView(
+                sides: (0..<LinkIndex.sides).map { side in
+                    LegView.Side(
+                        open: monitor.openGeneration(ofSlot: slot.slot, side: side),
+                        cell: lanes[lane].activity.read(
+                            stream: stream.id, member: LinkIndex.member(leg: slot.leg, link: side)))
+                },
+                deadline: monitor.liveSince(ofSlot: slot.slot).map { since in
+                    clock.deadline(
+                        lane: lane, liveSince: since,
+                        stream: SlotStream(id: stream.id, name: stream.name, period: stream.period),
+                        limits: slot.limits)
+                }, asked: clock.asked(lane: lane, id: stream.id))
+            views.append(view)
             legs.append(
                 StreamStatus.Leg(
                     slot: slot.slot, connection: state == .live ? "open" : state.name,
-                    messages: Int(newest.count),
-                    lastSecondsAgo: newest.last > 0 ? Double(max(0, now - newest.last)) / 1e9 : nil))
-            last = max(last, newest.last)
-            let due = clock.deadline(
-                lane: lane, slot: slot.slot,
-                stream: SlotStream(id: stream.id, name: stream.name, period: stream.period),
-                limits: slot.limits)
-            if let due { deadline = min(deadline ?? due, due) }
+                    messages: view.messages,
+                    lastSecondsAgo: view.last > 0 ? Double(max(0, now - view.last)) / 1e9 : nil))
         }
-        let state: StreamStatus.State =
-            switch deadline {
-            case nil: .connecting
-            case .some where last > 0: .delivering
-            case .some(let due): now >= due ? .silent : .waiting
-            }
+        let last = views.map(\.last).max() ?? 0
         return StreamLook(
-            lane: lane, stream: stream, state: state, lastNanosAgo: last > 0 ? max(0, now - last) : nil,
-            legs: legs)
+            lane: lane, stream: stream, state: LegView.state(of: views, now: now),
+            lastNanosAgo: last > 0 ? max(0, now - last) : nil, legs: legs)
+    }
+}
+
+/// What one leg brings of a stream.
+struct LegView {
+    /// One of the slot's two connections.
+    struct Side {
+        /// The generation of the connection that is open; nil: none is.
+        var open: UInt32?
+        /// What came last on this side, on whichever connection.
+        var cell: StreamActivity.Cell
+    }
+    var sides: [Side]
+    /// When the first data of the connection at hand is overdue, monotonic ns; nil: it is not live.
+    var deadline: Int64?
+    /// When the stream was asked for, monotonic ns.
+    var asked: Int64 = 0
+
+    /// The cells of the connections that are open and have brought the stream since it was asked for.
+    private var delivering: [StreamActivity.Cell] {
+        sides.filter { $0.open == $0.cell.generation && $0.cell.count > 0 && $0.cell.last >= asked }.map(
+            \.cell)
+    }
+
+    /// Whether it brings the stream.
+    var delivers: Bool { !delivering.isEmpty }
+
+    /// Of the connection at hand; while one hands over to the other, of the one that brought the latest.
+    var messages: Int {
+        Int(delivering.max { $0.last < $1.last }?.count ?? 0)
+    }
+
+    /// The latest message of any connection, monotonic ns; 0: there was none.
+    var last: Int64 { sides.map(\.cell.last).max() ?? 0 }
+
+    /// How a stream fares on its legs. What a connection brought that is gone says nothing of those that are open.
+    static func state(of legs: [LegView], now: Int64) -> StreamStatus.State {
+        guard let due = legs.compactMap(\.deadline).min() else { return .connecting }
+        if legs.contains(where: \.delivers) { return .delivering }
+        return now >= due ? .silent : .waiting
     }
 }

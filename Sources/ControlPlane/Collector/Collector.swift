@@ -35,6 +35,7 @@ public final class Collector: Sendable {
     /// What the I/O threads wait with, and why that is not what was asked for.
     private let backend: (choice: ReactorBackend, problem: String?)
     let budgets: [AttemptBudget]
+    let attempts: AttemptKeeper
     private let resolverControl: StageControl
     private let resolver: ResolverStage.Mailbox
     private let running = RunningThreads()
@@ -65,7 +66,10 @@ public final class Collector: Sendable {
         dictionaries = try configuration.batching.dictionary.load()
         let adapters = try configuration.exchanges.map { try Collector.adapter($0) }
         self.adapters = adapters
-        budgets = Collector.budgets(configuration)
+        let keyed = Collector.budgets(configuration)
+        budgets = keyed.map(\.budget)
+        attempts = AttemptKeeper(
+            directory: configuration.collector.dataDirectory, budgets: keyed, logger: logger)
         resolverControl = try StageControl(name: "resolve")
         resolver = ResolverStage.Mailbox(waker: resolverControl.waker)
         // One market more, for what the spool holds of markets that are no longer configured.
@@ -107,15 +111,15 @@ public final class Collector: Sendable {
 
     /// By market. An exchange counts the attempts of an address, whichever lane or market makes them; a budget of the
     /// configuration is that of the process.
-    private static func budgets(_ configuration: Configuration) -> [AttemptBudget] {
+    private static func budgets(_ configuration: Configuration) -> [(key: String, budget: AttemptBudget)] {
         var known: [String: AttemptBudget] = [:]
         return configuration.exchanges.map { exchange in
-            let key = configuration.collector.connectionAttempts == nil ? exchange.adapter : ""
+            let key = configuration.collector.connectionAttempts == nil ? exchange.adapter : "all"
             let budget =
                 known[key]
                 ?? AttemptBudget(limits: exchange.limits)
             known[key] = budget
-            return budget
+            return (key, budget)
         }
     }
 

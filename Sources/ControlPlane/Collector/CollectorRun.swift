@@ -10,11 +10,13 @@ public enum CollectorRun {
     /// Runs until `stop` is requested.
     ///
     /// - Parameters:
+    ///   - keepsAttempts: counts the connection attempts of an earlier run, and keeps those of this one, in the data
+    ///     directory.
     ///   - reload: reads the configuration again, when SIGHUP asks for it; nil: nothing can be reloaded.
     ///   - watch: called about ten times a second with the collector.
     /// - Returns: the figures at the end, and whether all that was received was delivered.
     public static func run(
-        _ configuration: Configuration, logger: Logger, stop: StopRequest,
+        _ configuration: Configuration, logger: Logger, stop: StopRequest, keepsAttempts: Bool = false,
         reload: (@Sendable () throws -> Configuration.Loaded)? = nil,
         watch: (Collector) async throws -> Void = { _ in }
     ) async throws -> (snapshot: CollectorSnapshot, isDelivered: Bool) {
@@ -27,6 +29,7 @@ public enum CollectorRun {
             logger.info(
                 "API on http://\(api?.address.description ?? "") (/metrics, /healthz, /readyz, /v1/…)")
         }
+        if keepsAttempts { collector.attempts.recover(now: ck_monotonic_nanos(), wall: ck_realtime_nanos()) }
         try collector.start()
         logger.info("collecting", metadata: ["threads": "\(collector.threadSummary)"])
         var failure: (any Error)?
@@ -34,6 +37,7 @@ public enum CollectorRun {
         while !stop.isRequested, failure == nil, !collector.ledger.hasEnded {
             try? await Task.sleep(nanoseconds: 100_000_000)
             collector.look()
+            if keepsAttempts { collector.attempts.keep(now: ck_monotonic_nanos(), wall: ck_realtime_nanos()) }
             if stop.reloads > reloads {
                 reloads = stop.reloads
                 collector.reload(reload, api: api)
@@ -42,6 +46,9 @@ public enum CollectorRun {
         }
         logger.info("draining")
         let isDelivered = await collector.drain(graceNanos: collector.ledger.hasEnded ? 0 : graceNanos)
+        if keepsAttempts {
+            collector.attempts.keep(now: ck_monotonic_nanos(), wall: ck_realtime_nanos(), isLast: true)
+        }
         collector.logNotices()
         await api?.stop()
         if let failure { throw failure }

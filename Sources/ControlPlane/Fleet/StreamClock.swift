@@ -1,8 +1,8 @@
 import Synchronization
 import Wire
 
-/// Since when each connection is live and each stream asked for: from that a stream's deadline for its first data
-/// follows. Looked after by the control plane, several times a second.
+/// Since when each stream is asked for: from that, and from when its connection came to be live, its deadline for its
+/// first data follows.
 final class StreamClock: Sendable {
     /// How often a stream that comes at fixed times may be missed before it is overdue.
     static let periods: Int64 = 5
@@ -10,32 +10,13 @@ final class StreamClock: Sendable {
     static let leastNanos: Int64 = 10_000_000_000
 
     fileprivate struct State {
-        /// By lane and slot: since when the slot is live, monotonic ns; 0: it is not.
-        var liveSince: [[Int64]]
         /// By lane and id: streams that were added later, monotonic ns.
         var addedAt: [[UInt32: Int64]]
     }
     private let state: Mutex<State>
 
     init(plan: FleetPlan) {
-        state = Mutex(
-            State(
-                liveSince: plan.lanes.map { Array(repeating: 0, count: $0.slots.count) },
-                addedAt: plan.lanes.map { _ in [:] }))
-    }
-
-    /// Looks at the slots' states.
-    func look(lane: Int, slots: Int, now: Int64, isLive: (Int) -> Bool) {
-        state.withLock { state in
-            while state.liveSince[lane].count < slots { state.liveSince[lane].append(0) }
-            for slot in 0..<slots {
-                if !isLive(slot) {
-                    state.liveSince[lane][slot] = 0
-                } else if state.liveSince[lane][slot] == 0 {
-                    state.liveSince[lane][slot] = now
-                }
-            }
-        }
+        state = Mutex(State(addedAt: plan.lanes.map { _ in [:] }))
     }
 
     /// Streams of a slot were asked for, others given up.
@@ -54,15 +35,16 @@ final class StreamClock: Sendable {
 
         fileprivate init(state: State) { self.state = state }
 
-        /// When the first data of a stream on a slot is overdue, monotonic ns; nil: the slot is not live.
-        func deadline(lane: Int, slot: Int, stream: SlotStream, limits: ConnectionLimits) -> Int64? {
-            guard slot < state.liveSince[lane].count else { return nil }
-            let live = state.liveSince[lane][slot]
-            guard live > 0 else { return nil }
+        /// When a stream was asked for, monotonic ns; 0: when the collector started.
+        func asked(lane: Int, id: UInt32) -> Int64 { state.addedAt[lane][id] ?? 0 }
+
+        /// When the first data of a stream on a connection that is live since `live` is overdue, monotonic ns.
+        func deadline(lane: Int, liveSince live: Int64, stream: SlotStream, limits: ConnectionLimits) -> Int64
+        {
             let allowed =
                 stream.period.map { max(StreamClock.leastNanos, StreamClock.periods * $0) }
                 ?? limits.streamSilenceNanos
-            return max(live, state.addedAt[lane][stream.id] ?? 0) + allowed
+            return max(live, asked(lane: lane, id: stream.id)) + allowed
         }
     }
 }

@@ -1,6 +1,7 @@
 import CCurl
 import CKernel
 import ExchangeAdapter
+import Wire
 
 /// Makes requests for what is past, one at a time.
 final class RepairClient {
@@ -43,7 +44,7 @@ final class RepairClient {
         guard response.status == 200 else {
             return .status(
                 Int(response.status),
-                retryAfterSeconds: RepairClient.number(in: lines, header: "retry-after"),
+                retryAfterSeconds: RepairClient.retryAfterSeconds(in: lines, wallNanos: received),
                 usedWeight: used)
         }
         // The scanner reads past the end.
@@ -64,13 +65,19 @@ final class RepairClient {
 
     /// The number that a header of the last answer holds.
     static func number(in lines: String, header: String) -> Int? {
-        var found: Int?
-        for line in lines.split(whereSeparator: \.isNewline) {
-            guard let colon = line.firstIndex(of: ":"), line[..<colon].lowercased() == header else {
-                continue
-            }
-            found = Int(line[line.index(after: colon)...].filter { $0 != " " && $0 != "\t" })
-        }
-        return found
+        value(in: lines, header: header).flatMap { Int($0.filter { $0 != " " && $0 != "\t" }) }
+    }
+
+    /// What the last answer's `Retry-After` asks for, a date as well, in whole seconds and not less than it says.
+    static func retryAfterSeconds(in lines: String, wallNanos: Int64) -> Int? {
+        value(in: lines, header: "retry-after")
+            .flatMap { RetryAfter.nanos($0, wallNanos: wallNanos) }
+            .map { Int(($0 + 999_999_999) / 1_000_000_000) }
+    }
+
+    private static func value(in lines: String, header: String) -> Substring? {
+        lines.split(whereSeparator: \.isNewline).last { line in
+            line.firstIndex(of: ":").map { line[..<$0].lowercased() == header } ?? false
+        }.flatMap { line in line.firstIndex(of: ":").map { line[line.index(after: $0)...] } }
     }
 }

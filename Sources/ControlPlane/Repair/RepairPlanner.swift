@@ -1,5 +1,6 @@
 import ExchangeAdapter
 import MarketData
+import Wire
 
 /// Which holes are fetched next, and what follows from the answers: of all markets that share one budget. Pure: holes,
 /// answers and times in, requests and deliveries out. One request is under way at a time.
@@ -192,7 +193,9 @@ struct RepairPlanner {
 
     private mutating func refuse(_ status: Int, retryAfter: Int?, place: Int?, now: Int64) {
         counts.refusals += 1
-        let told = retryAfter.map { Int64(min(max($0, 1), 259_200)) * 1_000_000_000 }
+        let told = retryAfter.map {
+            min(Int64(max($0, 1)), RetryAfter.longestNanos / 1_000_000_000) * 1_000_000_000
+        }
         note("status \(status)" + (retryAfter.map { ", to be asked again in \($0) s" } ?? ""))
         switch status {
         case 418: pause(told ?? 300_000_000_000, now: now)

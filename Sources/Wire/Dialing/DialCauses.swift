@@ -36,6 +36,9 @@ enum DialCauses {
         return "no connection to \(place) (\(each)); \(likelyCause(code))"
     }
 
+    /// Whether an error of a connect tells that the host has answered.
+    static func isOfTheHost(_ code: Int32) -> Bool { code == ECONNREFUSED }
+
     private static func likelyCause(_ code: Int32) -> String {
         switch code {
         case ECONNREFUSED: "likely cause: nothing listens there, or a firewall refuses"

@@ -51,6 +51,10 @@ struct DialState: ~Copyable {
     var peer: HostAddress?
     /// The upgrade was accepted.
     private(set) var hasOpened = false
+    /// Something was sent to the exchange, or to a proxy that was to reach it: the exchange may have counted the attempt.
+    var hasKnocked = false
+    /// When the attempt began, monotonic ns.
+    private(set) var begun: Int64 = 0
     /// The slot's, whichever side is opened: kept at its first side.
     var memory = DialMemory()
 
@@ -59,9 +63,11 @@ struct DialState: ~Copyable {
     }
 
     /// A new attempt.
-    mutating func begin(families: [IPFamily], avoided: [HostAddress], proxy: NetworkProxy?) {
+    mutating func begin(families: [IPFamily], avoided: [HostAddress], proxy: NetworkProxy?, now: Int64) {
         peer = nil
         hasOpened = false
+        hasKnocked = false
+        begun = now
         tunnel = nil
         self.proxy = proxy
         race = AddressRace(families: families, avoided: avoided)

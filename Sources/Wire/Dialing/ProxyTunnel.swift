@@ -5,8 +5,9 @@ struct ProxyTunnel: Equatable {
         case incomplete
         /// The tunnel stands; the server's bytes follow.
         case open
-        /// No tunnel. `text`: what the proxy said and what to do, to be put behind its name.
-        case refused(status: Int, retryAfterSeconds: Int?, text: String)
+        /// No tunnel. `retryAfter`: the field of that name, for ``RetryAfter``; `text`: what the proxy said and what to
+        /// do, to be put behind its name.
+        case refused(status: Int, retryAfter: String?, text: String)
     }
 
     /// The longest answer header, bytes.
@@ -38,7 +39,7 @@ struct ProxyTunnel: Equatable {
         for (byte, expected) in zip(answer, "HTTP/1.".utf8) where byte != expected {
             let isTLS = answer[0] == 0x15 || answer[0] == 0x16
             return .refused(
-                status: 0, retryAfterSeconds: nil,
+                status: 0, retryAfter: nil,
                 text: "gave an answer that is not HTTP/1.1; likely cause: "
                     + (isTLS
                         ? "that port wants TLS, which is not supported for proxies"
@@ -47,7 +48,7 @@ struct ProxyTunnel: Equatable {
         guard let end = headerEnd() else {
             guard answer.count < ProxyTunnel.headerLimit else {
                 return .refused(
-                    status: 0, retryAfterSeconds: nil,
+                    status: 0, retryAfter: nil,
                     text: "gave an answer whose header is over 16 KiB; likely cause: no proxy listens there")
             }
             return .incomplete
@@ -75,30 +76,30 @@ struct ProxyTunnel: Equatable {
             (100...599).contains(status)
         else {
             return .refused(
-                status: 0, retryAfterSeconds: nil,
+                status: 0, retryAfter: nil,
                 text: "gave an answer without a status; likely cause: no proxy listens there")
         }
         if (200...299).contains(status) {
             // The server speaks only when spoken to, so nothing can follow yet.
             guard rest == 0 else {
                 return .refused(
-                    status: status, retryAfterSeconds: nil,
+                    status: status, retryAfter: nil,
                     text:
                         "sent \(rest) bytes that nobody asked for behind its answer; likely cause: it does not"
                         + " tunnel but answers itself")
             }
             return .open
         }
-        var retryAfter: Int?
+        var retryAfter: String?
         for line in lines.dropFirst() {
             guard let colon = line.firstIndex(of: ":"), line[..<colon].lowercased() == "retry-after" else {
                 continue
             }
-            retryAfter = Int(line[line.index(after: colon)...].drop { $0 == " " })
+            retryAfter = String(line[line.index(after: colon)...])
         }
         let said = words.count > 2 ? " " + ProxyTunnel.printable(words[2]) : ""
         return .refused(
-            status: status, retryAfterSeconds: retryAfter,
+            status: status, retryAfter: retryAfter,
             text: "refused a tunnel to \(target): HTTP \(status)\(said); \(remedy(status))")
     }
 

@@ -7,12 +7,28 @@ import Synchronization
 /// back as one stampede.
 public final class AttemptBudget: Sendable {
     private struct State {
-        /// When the last attempts were granted, a ring; monotonic ns.
+        /// When attempts were granted, in order, from `first` on; monotonic ns.
         var grants: [Int64] = []
-        var next = 0
+        var first = 0
         var blockedUntil = Int64.min
         /// When the next attempt beyond the burst fits (the theoretical arrival time of the generic cell rate algorithm).
         var arrival = Int64.min
+        var changes = 0
+
+        mutating func insert(_ time: Int64) {
+            // Threads read the clock before they wait for the lock: nearly in order.
+            var place = grants.endIndex
+            while place > first, grants[place - 1] > time { place -= 1 }
+            grants.insert(time, at: place)
+        }
+
+        mutating func forget(until time: Int64) {
+            while first < grants.count, grants[first] <= time { first += 1 }
+            if first > 64, first * 2 > grants.count {
+                grants.removeFirst(first)
+                first = 0
+            }
+        }
     }
     private let state = Mutex(State())
     /// Attempts in a window.
@@ -44,22 +60,33 @@ public final class AttemptBudget: Sendable {
             let slack = AttemptBudget.spacingNanos * (AttemptBudget.burst - 1)
             let arrival = max(now, state.arrival)
             if arrival - slack > now { return arrival - slack }
-            if state.grants.count < perWindow {
-                state.grants.append(now)
-            } else {
-                let oldest = state.grants[state.next]
-                if now - oldest < windowNanos { return oldest + windowNanos }
-                state.grants[state.next] = now
-                state.next = (state.next + 1) % perWindow
-            }
+            state.forget(until: now - windowNanos)
+            let live = state.grants.count - state.first
+            // So many must leave the window first.
+            if live >= perWindow { return state.grants[state.grants.count - perWindow] + windowNanos }
+            state.insert(now)
             state.arrival = arrival + AttemptBudget.spacingNanos
+            state.changes += 1
             return nil
+        }
+    }
+
+    /// An attempt that was taken at or shortly before `begun` ended before anything of it reached the exchange, which
+    /// has not counted it. It stays spaced from the others: what all attempts fail at here should not be stampeded either.
+    public func giveBack(_ begun: Int64) {
+        state.withLock { state in
+            guard let place = state.grants[state.first...].lastIndex(where: { $0 <= begun }) else { return }
+            state.grants.remove(at: place)
+            state.changes += 1
         }
     }
 
     /// The exchange wants no attempt before `until` (429, 418).
     public func block(until: Int64) {
-        state.withLock { $0.blockedUntil = max($0.blockedUntil, until) }
+        state.withLock {
+            $0.blockedUntil = max($0.blockedUntil, until)
+            $0.changes += 1
+        }
     }
 
     /// Whether the exchange wants no attempt now.
@@ -67,7 +94,50 @@ public final class AttemptBudget: Sendable {
 
     /// Attempts in the window that ends now.
     public func used(_ now: Int64) -> Int {
-        state.withLock { state in state.grants.count { now - $0 < windowNanos } }
+        state.withLock { state in state.grants[state.first...].count { now - $0 < windowNanos } }
+    }
+
+    // MARK: Across processes
+
+    /// What the exchange remembers of this address's attempts, for the process that follows this one; monotonic ns.
+    public struct Memory: Sendable, Equatable {
+        /// When attempts of the window that ends now were granted, in order.
+        public var grants: [Int64]
+        /// Until when the exchange wants no attempt; nil: it takes them.
+        public var blockedUntil: Int64?
+
+        /// What is remembered.
+        public init(grants: [Int64], blockedUntil: Int64?) {
+            self.grants = grants
+            self.blockedUntil = blockedUntil
+        }
+    }
+
+    /// Rises with everything that changes the ``Memory`` but the time.
+    public var changes: Int { state.withLock { $0.changes } }
+
+    /// See ``Memory``.
+    public func memory(_ now: Int64) -> Memory {
+        state.withLock { state in
+            Memory(
+                grants: state.grants[state.first...].filter { now - $0 < windowNanos },
+                blockedUntil: state.blockedUntil > now ? state.blockedUntil : nil)
+        }
+    }
+
+    /// Takes over what an earlier process remembered, besides what there is. What lies in the future, or further back than
+    /// a window, is none of its attempts.
+    public func restore(_ memory: Memory, _ now: Int64) {
+        state.withLock { state in
+            for time in memory.grants.sorted() where time <= now && now - time < windowNanos {
+                state.insert(time)
+                state.arrival = max(state.arrival, time) + AttemptBudget.spacingNanos
+            }
+            if let until = memory.blockedUntil {
+                state.blockedUntil = max(state.blockedUntil, min(until, now + RetryAfter.longestNanos))
+            }
+            state.changes += 1
+        }
     }
 }
 

@@ -102,14 +102,14 @@ extension SlotMachine {
 
     /// What a refused upgrade says about further attempts.
     mutating func note(status: Int, retryAfterNanos: Int64?, endpoint: Int, _ now: Int64) {
-        let day: Int64 = 86_400_000_000_000
-        let asked = min(max(retryAfterNanos ?? 0, 0), day)
+        let asked = min(max(retryAfterNanos ?? 0, 0), RetryAfter.longestNanos)
         switch status {
         // The address as a whole has asked too often; 418 is a ban.
         case 429, 418:
             let usual = status == 418 ? limits.refusedNanos : limits.backoffLastNanos
             budget.block(until: now + (asked > 0 ? asked : usual))
-        case 401, 403, 404, 451: endpointBlockedUntil[endpoint] = now + max(asked, limits.refusedNanos)
+        case 401, 403, 404, 451:
+            endpointBlockedUntil[endpoint] = now + (asked > 0 ? asked : limits.refusedNanos)
         default: if asked > 0 { endpointBlockedUntil[endpoint] = now + asked }
         }
     }

@@ -8,8 +8,8 @@ struct Upgrade {
         case incomplete
         /// Accepted; frames begin at this offset. `deflate`: what was agreed on, where compressing was offered.
         case accepted(frames: Int, deflate: DeflateAgreement?)
-        /// Refused, or not a WebSocket answer.
-        case refused(status: Int, retryAfterSeconds: Int?, reason: String)
+        /// Refused, or not a WebSocket answer. `retryAfter`: the field of that name, for ``RetryAfter``.
+        case refused(status: Int, retryAfter: String?, reason: String)
     }
 
     /// The longest answer header, bytes.
@@ -52,7 +52,7 @@ struct Upgrade {
     func read(_ bytes: [UInt8]) -> Outcome {
         guard let end = Upgrade.headerEnd(bytes) else {
             guard bytes.count < Upgrade.headerLimit else {
-                return .refused(status: 0, retryAfterSeconds: nil, reason: "an answer header over 16 KiB")
+                return .refused(status: 0, retryAfter: nil, reason: "an answer header over 16 KiB")
             }
             return .incomplete
         }
@@ -60,7 +60,7 @@ struct Upgrade {
         let statusLine = (lines.popFirst() ?? "").split(separator: " ", maxSplits: 2)
         guard statusLine.count >= 2, statusLine[0].hasPrefix("HTTP/1."), let status = Int(statusLine[1])
         else {
-            return .refused(status: 0, retryAfterSeconds: nil, reason: "an answer that is not HTTP/1.1")
+            return .refused(status: 0, retryAfter: nil, reason: "an answer that is not HTTP/1.1")
         }
         var fields: [String: String] = [:]
         for line in lines {
@@ -72,11 +72,11 @@ struct Upgrade {
         }
         guard status == 101 else {
             return .refused(
-                status: status, retryAfterSeconds: fields["retry-after"].flatMap { Int($0) },
+                status: status, retryAfter: fields["retry-after"],
                 reason: "HTTP \(status)\(statusLine.count > 2 ? " \(statusLine[2])" : "")")
         }
         func refused(_ reason: String) -> Outcome {
-            .refused(status: status, retryAfterSeconds: nil, reason: reason)
+            .refused(status: status, retryAfter: nil, reason: reason)
         }
         guard fields["upgrade"]?.lowercased() == "websocket" else { return refused("no Upgrade: websocket") }
         let tokens = (fields["connection"] ?? "").lowercased().split(separator: ",").map {
