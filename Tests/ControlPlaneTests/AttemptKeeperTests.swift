@@ -56,7 +56,7 @@ import Wire
     }
 
     @Test func attemptsAndBansOutlastTheProcess() throws {
-        try withDirectory { directory in
+        try withDirectory { (directory) throws in
             let first = Run(directory)
             first.keeper.recover(now: 50 * second, wall: wall)
             for index in 0..<7 as Range<Int64> {
@@ -79,7 +79,7 @@ import Wire
     }
 
     @Test func nothingIsWrittenThatHasNotChangedAndNotTooOften() throws {
-        try withDirectory { directory in
+        try withDirectory { (directory) throws in
             let run = Run(directory)
             func written() throws -> Int64? {
                 guard let data = FileManager.default.contents(atPath: run.keeper.path) else { return nil }
@@ -110,7 +110,7 @@ import Wire
         #"{"version":1,"written":"x","budgets":{}}"#, "\u{0}\u{1}",
     ])
     func aDamagedFileIsAWarning(_ text: String) throws {
-        try withDirectory { directory in
+        try withDirectory { (directory) throws in
             let run = Run(directory)
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
             try Data(text.utf8).write(to: URL(filePath: run.keeper.path))
@@ -126,7 +126,7 @@ import Wire
     }
 
     @Test func whatLiesInTheFutureIsIgnored() throws {
-        try withDirectory { directory in
+        try withDirectory { (directory) throws in
             let ahead = Run(directory)
             for index in 0..<4 as Range<Int64> { #expect(ahead.budgets[0].take((1 + index) * second) == nil) }
             ahead.budgets[0].block(until: 5_000 * second)
@@ -137,7 +137,7 @@ import Wire
             #expect(run.budgets[0].used(100 * second) == 0)
             #expect(run.budgets[0].take(100 * second) == nil)
         }
-        try withDirectory { directory in
+        try withDirectory { (directory) throws in
             let run = Run(directory)
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
             let text =
@@ -151,7 +151,7 @@ import Wire
     }
 
     @Test func aDirectoryThatCannotBeWrittenIsSaidOnce() throws {
-        try withDirectory { directory in
+        try withDirectory { (directory) throws in
             try FileManager.default.createDirectory(
                 atPath: URL(filePath: directory).deletingLastPathComponent().path,
                 withIntermediateDirectories: true)

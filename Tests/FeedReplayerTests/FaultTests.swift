@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Testing
 
@@ -141,12 +142,11 @@ import Testing
         let after = time(nil)
         #expect(header.hasPrefix("HTTP/1.1 503 "))
         let line = header.split(separator: "\r\n").first { $0.hasPrefix("Retry-After: ") } ?? ""
-        var parts = tm()
-        let isWhole = String(line).withCString { text in
-            strptime(text, "Retry-After: %a, %d %b %Y %H:%M:%S GMT", &parts).map { $0.pointee == 0 } ?? false
-        }
-        #expect(isWhole, "\(header)")
-        let date = timegm(&parts)
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(identifier: "GMT")
+        format.dateFormat = "'Retry-After: 'EEE, dd MMM yyyy HH:mm:ss 'GMT'"
+        let date = Int(try #require(format.date(from: String(line)), "\(header)").timeIntervalSince1970)
         #expect((before + 90...after + 91).contains(date))
     }
 
