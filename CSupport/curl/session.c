@@ -38,7 +38,7 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *context)
 }
 
 int cc_session_get(cc_session *session, const char *url, int64_t timeout_ms, const char *ca_file, int verify,
-                   const char *proxy, cc_response *response) {
+                   const char *proxy, const char *proxy_authorization, cc_response *response) {
     memset(response, 0, sizeof *response);
     CURL *easy = session->easy;
     char error[CURL_ERROR_SIZE] = "";
@@ -56,6 +56,14 @@ int cc_session_get(cc_session *session, const char *url, int64_t timeout_ms, con
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, &lines);
     if (proxy) curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    struct curl_slist *proxy_headers = NULL;
+    if (proxy_authorization) {
+        char line[2048];
+        int length = snprintf(line, sizeof line, "Proxy-Authorization: %s", proxy_authorization);
+        if (length > 0 && (size_t)length < sizeof line) proxy_headers = curl_slist_append(NULL, line);
+        curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+        curl_easy_setopt(easy, CURLOPT_PROXYHEADER, proxy_headers);
+    }
     if (ca_file) curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
     if (!verify) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
@@ -73,5 +81,7 @@ int cc_session_get(cc_session *session, const char *url, int64_t timeout_ms, con
     response->curl_code = (int)code;
     // Nothing of this call's stack is kept.
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXYHEADER, NULL);
+    curl_slist_free_all(proxy_headers);
     return (int)code;
 }

@@ -13,9 +13,10 @@ cc_session *cc_session_new(void);
 void cc_session_free(cc_session *session);
 
 /// One GET over HTTP/1.1 or HTTP/2, blocking. `ca_file` NULL: the system's trust store. `verify` 0: neither certificate
-/// nor name. `proxy` NULL: what the environment says; "": none. At most 4 MiB of body and 64 KiB of headers are taken.
+/// nor name. `proxy` NULL: what the environment says; "": none. `proxy_authorization`: the value of
+/// Proxy-Authorization, for the proxy's eyes alone; NULL: none. At most 4 MiB of body and 64 KiB of headers are taken.
 /// Returns the CURLcode.
 int cc_session_get(cc_session *session, const char *url, int64_t timeout_ms, const char *ca_file, int verify,
-                   const char *proxy, cc_response *response);
+                   const char *proxy, const char *proxy_authorization, cc_response *response);
 
 #endif

@@ -11,7 +11,7 @@ extension Collector {
             var endpoint = exchange.restEndpoint ?? backfill.defaultEndpoint
             while endpoint.hasSuffix("/") { endpoint.removeLast() }
             pools[backfill.pool, default: ([:], [:])].places[market] = RepairClient.Place(
-                endpoint: endpoint, tls: exchange.tls, proxy: Collector.proxy(exchange.network.proxy),
+                endpoint: endpoint, tls: exchange.tls, proxy: exchange.network.proxy,
                 backfill: backfill)
             pools[backfill.pool]?.markets[market] = RepairPlanner.Market(
                 backfill: backfill, settings: exchange.repair)
@@ -19,16 +19,6 @@ extension Collector {
         let ends = lanes.map { RepairService.LaneEnd(mailbox: $0.repair, instruments: $0.instruments) }
         return pools.sorted { $0.key < $1.key }.map { _, pool in
             RepairService(places: pool.places, markets: pool.markets, lanes: ends, logger: logger)
-        }
-    }
-
-    /// What libcurl is told: without `network.proxy` it looks at the environment itself.
-    private static func proxy(_ settings: ProxySettings) -> String? {
-        switch settings {
-        case .none: ""
-        case .always(let proxy):
-            "http://\(proxy.host.contains(":") ? "[\(proxy.host)]" : proxy.host):\(proxy.port)"
-        case .environment: nil
         }
     }
 }

@@ -10,9 +10,21 @@ final class RepairClient {
         /// `https://host:port`
         var endpoint: String
         var tls: Configuration.TLS
-        /// `http://host:port`; nil: what the environment says.
-        var proxy: String?
+        var proxy: ProxySettings
         var backfill: any Backfill
+
+        /// What libcurl is told; nil: it looks at the environment itself.
+        fileprivate var proxyText: String? {
+            switch proxy {
+            case .none: ""
+            case .always(let proxy): proxy.description
+            case .environment: nil
+            }
+        }
+        fileprivate var proxyAuthorization: String? {
+            guard case .always(let proxy) = proxy else { return nil }
+            return proxy.authorization
+        }
     }
 
     private let session: OpaquePointer
@@ -31,7 +43,8 @@ final class RepairClient {
         defer { cc_response_free(&response) }
         let code = cc_session_get(
             session, place.endpoint + request.backfill.target, request.timeoutNanos / 1_000_000,
-            place.tls.certificateAuthority, place.tls.verify ? 1 : 0, place.proxy, &response)
+            place.tls.certificateAuthority, place.tls.verify ? 1 : 0, place.proxyText,
+            place.proxyAuthorization, &response)
         let received = ck_realtime_nanos()
         guard code == 0 else {
             return .failed(

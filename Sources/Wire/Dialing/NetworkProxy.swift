@@ -9,7 +9,7 @@ public struct NetworkProxy: Sendable, Hashable, CustomStringConvertible, CustomD
     /// 1…65535.
     public let port: UInt16
     /// The value of Proxy-Authorization; nil: none. A secret.
-    let authorization: String?
+    public let authorization: String?
 
     /// Why a text is no proxy, with the remedy; never holds the text, which may have a password.
     public struct Malformed: Error, CustomStringConvertible {
