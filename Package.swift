@@ -68,7 +68,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "CKernel", "CZstd", "MarketData", "Rings", "Wire", "ExchangeAdapter", "BinanceAdapter",
+                "CKernel", "CCurl", "CZstd", "MarketData", "Rings", "Wire", "ExchangeAdapter",
+                "BinanceAdapter",
                 "Parsing",
                 "Batching", "Publishing", "GoogleCloud", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
@@ -139,9 +140,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "exchange-collector", "ControlPlane", "CKernel", "CZstd", "ExchangeAdapter", "MarketData",
-                "Publishing", "Rings",
-                "Telemetry", "Wire",
+                "exchange-collector", "ControlPlane", "CKernel", "CZstd", "Batching", "ExchangeAdapter",
+                "MarketData", "Parsing", "Publishing", "Rings", "Telemetry", "Wire",
             ],
             exclude: ["wrong-configurations.txt"]),
 

@@ -57,11 +57,14 @@ public struct BatchSettings: Sendable {
 
 /// What the batch thread shares: its counts, its histograms, and two words with its neighbours.
 public final class BatchMonitor: Sendable {
-    enum Counter: Int, CaseIterable { case batches, events, rawBytes, dataBytes, openBatches, openEvents }
+    enum Counter: Int, CaseIterable {
+        case batches, events, rawBytes, dataBytes, openBatches, openEvents, opened
+    }
     let counters = CounterBlock(count: Counter.allCases.count)
     private let flushRequest = Atomic<Bool>(false)
     private let publisherLoad = Atomic<Int>(0)
     private let routesWait = Atomic<Bool>(false)
+    private let oldestOpenNumber = Atomic<Int>(0)
 
     /// From the kernel's receipt until the closed batch stands in the publisher's ring, by kind.
     public let internalLatency: [LatencyHistogram]
@@ -91,6 +94,17 @@ public final class BatchMonitor: Sendable {
     public var openBatchCount: Int { counters.value(Counter.openBatches.rawValue) }
     /// Events in them.
     public var openEventCount: Int { counters.value(Counter.openEvents.rawValue) }
+
+    /// Batches opened since the beginning. Once an event is released from its ring, its batch is counted.
+    public var openedCount: Int { counters.value(Counter.opened.rawValue) }
+    /// Which batch is the oldest of those that are open, in the order of opening and from 1; nil: none is. Once an event is
+    /// released from its ring, its batch is told of here until it stands in the publisher's ring and is counted in
+    /// ``batchCount``, which is its number there.
+    public var oldestOpen: Int? {
+        let number = oldestOpenNumber.load(ordering: .acquiring)
+        return number == 0 ? nil : number
+    }
+    func setOldestOpen(_ number: Int) { oldestOpenNumber.store(number, ordering: .releasing) }
 
     /// Closes every batch as soon as no event waits: for the end.
     public func requestFlush() { flushRequest.store(true, ordering: .sequentiallyConsistent) }

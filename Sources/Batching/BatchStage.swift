@@ -56,6 +56,7 @@ public struct BatchStage: ~Copyable, Stage {
     /// Batches that are older than `maxDelay` and wait for more, as their route waits on disk.
     private var patient = OpenList()
     private var batchNumber: UInt64 = 0
+    private var openedNumber = 0
     /// The publisher's ring was full when a batch had to close.
     private var isBlocked = false
 
@@ -243,10 +244,14 @@ public struct BatchStage: ~Copyable, Stage {
 
     private mutating func open(_ index: Int32, now: Int64) {
         let batch = router.batches + Int(index)
+        openedNumber += 1
         batch.pointee.openedTime = now
+        batch.pointee.openedNumber = openedNumber
         batch.pointee.isPatient = false
         open.append(index, router.batches)
+        monitor.counters.add(1, to: BatchMonitor.Counter.opened.rawValue)
         monitor.counters.add(1, to: BatchMonitor.Counter.openBatches.rawValue)
+        tellOldest()
     }
 
     private mutating func unlink(_ index: Int32) {
@@ -255,7 +260,18 @@ public struct BatchStage: ~Copyable, Stage {
         } else {
             open.remove(index, router.batches)
         }
+        tellOldest()
         monitor.counters.add(-1, to: BatchMonitor.Counter.openBatches.rawValue)
+    }
+
+    /// Both lists are in the order of opening.
+    private func tellOldest() {
+        var number = open.oldest >= 0 ? router.batches[Int(open.oldest)].openedNumber : 0
+        if patient.oldest >= 0 {
+            let other = router.batches[Int(patient.oldest)].openedNumber
+            number = number == 0 ? other : min(number, other)
+        }
+        monitor.setOldestOpen(number)
     }
 
     private mutating func closeExpired(now: Int64, age: Int64) -> Int {

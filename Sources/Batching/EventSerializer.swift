@@ -166,6 +166,10 @@ enum EventSerializer {
         }
         json.literal(",\"of\":\"")
         word(EventKind(rawValue: event.header.variant)?.name ?? "unknown")
+        if let interval = event.interval {
+            json.literal("\",\"interval\":\"")
+            intervals.write(interval, &json)
+        }
         json.literal("\",\"firstMissing\":")
         json.integer(event.firstMissing)
         json.literal(",\"lastMissing\":")

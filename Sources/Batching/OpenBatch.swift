@@ -29,6 +29,8 @@ struct OpenBatch {
     var lastEventTime: Int64 = 0
     /// When the first event was put in.
     var openedTime: Int64 = 0
+    /// Which one it is of all, in the order of opening and from 1.
+    var openedNumber = 0
     /// Neighbours in its list of open batches, oldest first; -1: none.
     var previous: Int32 = -1
     var next: Int32 = -1

@@ -63,7 +63,7 @@ struct BinanceBackfill: Backfill {
             let rows = 1_000
             return BackfillRequest(
                 target: "\(root)/klines?symbol=\(symbol)&interval=\(interval.name)"
-                    + "&startTime=\(first / 1_000_000)&limit=\(rows)",
+                    + "&startTime=\(interval.opening(number: first) / 1_000_000)&limit=\(rows)",
                 weight: market == .spot ? 2 : 5, first: first, limit: rows)
         default: return nil
         }

@@ -58,6 +58,9 @@ extension EventWriter {
             }
             sequences.forget(index)
         case .gap, .deadLetter, .depth: break
+        case .kline:
+            recent.forget(row: RecentEvents.row(kind, variant: variant), instrument: instrument)
+            bars.forgetLast(instrument, variant)
         default: recent.forget(row: RecentEvents.row(kind, variant: variant), instrument: instrument)
         }
     }

@@ -1,4 +1,3 @@
-import CKernel
 import MarketData
 
 /// Holes that are filled over REST: asked for when nothing else can fill them, and what was found put in its place.
@@ -29,6 +28,7 @@ extension EventWriter {
                 first: sequences.states[index].expected, last: entry.id - 1, cause: entry.cause,
                 epoch: history.pointee.epoch, seen: entry.heldAt))
         guard isTaken else { return false }
+        holesTold += 1
         history.pointee.askedTo = entry.id
         if !history.pointee.isCounted {
             history.pointee.isCounted = true
@@ -60,14 +60,23 @@ extension EventWriter {
 
     /// Puts what was found of a hole in its place and says what became of each id. Called between two runs of frames.
     /// False where the event ring is too full for it: nothing was done then.
-    public mutating func take(_ delivery: RepairDelivery) -> Bool {
+    /// `now`: monotonic ns.
+    public mutating func take(_ delivery: RepairDelivery, now: Int64) -> Bool {
         // Each event may have a gap event before it and one behind it.
-        let each = 2 * MemoryLayout<Gap>.stride + MemoryLayout<Kline>.stride + 64
-        guard producer.reserve((delivery.events.count + 2) * each) != nil else { return false }
+        let each = 2 * MemoryLayout<Gap>.stride + MemoryLayout<AggTrade>.stride + 64
+        let room =
+            delivery.range.kind == .kline
+            ? room(forBarsOf: delivery) : (delivery.events.count + 2 + Stretches.capacity) * each
+        guard producer.reserve(room) != nil else { return false }
+        deliveriesTaken += 1
         source = RunSource()
         source.market = delivery.range.market
         source.receivedTime = delivery.receivedTime
-        source.now = ck_monotonic_nanos()
+        source.now = now
+        if delivery.range.kind == .kline {
+            takeBars(delivery)
+            return true
+        }
         let index = SequenceTable.index(delivery.range.kind, instrument: delivery.range.instrument)
         guard sequences.history(index).pointee.epoch == delivery.range.epoch else {
             // The count that the ids are of is gone, and so is what was known of them.
@@ -153,7 +162,7 @@ extension EventWriter {
         return true
     }
 
-    private mutating func write<Event: BitwiseCopyable>(_ event: Event) -> Int {
+    mutating func write<Event: BitwiseCopyable>(_ event: Event) -> Int {
         let room = begin(Event.self)
         room.initialize(to: event)
         UnsafeMutableRawPointer(room).assumingMemoryBound(to: EventHeader.self).pointee.flags |= 1

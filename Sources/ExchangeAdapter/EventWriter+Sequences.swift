@@ -259,14 +259,28 @@ extension EventWriter {
         } else {
             counters.settled(Int(clamping: last - first + 1), as: state, kind, market: market)
         }
+        tellGap(
+            kind, instrument: instrument, first: first, last: last, state: state, cause: cause,
+            market: market,
+            time: time)
+    }
+
+    /// The event and the notice.
+    mutating func tellGap(
+        _ kind: EventKind, variant: UInt8 = 0, instrument: UInt32, first: Int64, last: Int64, state: GapState,
+        cause: GapCause, market: Int, time: Int64
+    ) {
         gapNotices.send(
             GapNotice(
-                time: time, kind: kind, instrument: instrument, firstMissing: first, lastMissing: last,
+                time: time, kind: kind, variant: variant, instrument: instrument, firstMissing: first,
+                lastMissing: last,
                 state: state, cause: cause))
+        var header = EventHeader(
+            kind: .gap, variant: kind.rawValue, instrument: instrument, receivedTime: time)
+        if kind == .kline { header.flags = Gap.flags(interval: variant) }
         begin(Gap.self).initialize(
             to: Gap(
-                header: EventHeader(
-                    kind: .gap, variant: kind.rawValue, instrument: instrument, receivedTime: time),
+                header: header,
                 firstMissing: first, lastMissing: last, state: state, cause: cause))
         producer.commit(MemoryLayout<Gap>.size)
         counters.received(.gap, market: market)

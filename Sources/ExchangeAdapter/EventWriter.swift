@@ -18,9 +18,14 @@ import Wire
     @usableFromInline let sequences: SequenceTable
     @usableFromInline let recent: RecentEvents
     @usableFromInline var held: HeldEvents
+    @usableFromInline let bars: ClosedBars
     let gapNotices: CommandQueue<GapNotice>
     /// Where holes are told that are to be filled over REST; nil: nowhere.
     public let repair: RepairMailbox?
+    /// Holes that were told to it.
+    var holesTold = 0
+    /// Deliveries of it that were put in their place.
+    var deliveriesTaken = 0
     var links: [ParserLink] = []
     /// By shard.
     var members: [LiveMembers] = []
@@ -57,6 +62,7 @@ import Wire
         sequences = SequenceTable(instrumentCapacity: instrumentCapacity)
         recent = RecentEvents(instrumentCapacity: instrumentCapacity)
         held = HeldEvents()
+        bars = ClosedBars(instrumentCapacity: instrumentCapacity)
     }
 
     /// When the kernel received the run at hand, ns since the epoch: for the headers of its events.
@@ -132,6 +138,7 @@ import Wire
         guard isWanted else { return }
         producer.commit(size)
         counters.received(kind, market: source.market)
+        if kind == .kline, event.assumingMemoryBound(to: Kline.self).pointee.isClosed { followBar(event) }
     }
 
     /// hot: an id of a contiguous sequence. False where all is done: the event is no longer the caller's.

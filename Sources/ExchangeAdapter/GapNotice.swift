@@ -6,6 +6,8 @@ public struct GapNotice: Sendable {
     public var time: Int64
     /// Of which stream.
     public var kind: EventKind
+    /// Raw ``Interval`` of bars, else 0.
+    public var variant: UInt8
     /// Index in the lane's table.
     public var instrument: UInt32
     /// Inclusive.
@@ -16,4 +18,19 @@ public struct GapNotice: Sendable {
     public var state: GapState
     /// Why.
     public var cause: GapCause
+
+    /// A gap, or what became of one.
+    public init(
+        time: Int64, kind: EventKind, variant: UInt8 = 0, instrument: UInt32, firstMissing: Int64,
+        lastMissing: Int64, state: GapState, cause: GapCause
+    ) {
+        self.time = time
+        self.kind = kind
+        self.variant = variant
+        self.instrument = instrument
+        self.firstMissing = firstMissing
+        self.lastMissing = lastMissing
+        self.state = state
+        self.cause = cause
+    }
 }

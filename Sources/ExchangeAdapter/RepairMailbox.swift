@@ -12,7 +12,7 @@ public struct MissingRange: Sendable, Equatable {
     public var instrument: UInt32
     /// Index of the market in the lane.
     public var market: Int
-    /// First missing id, inclusive; of bars their opening time in ns.
+    /// First missing id, inclusive; of bars their number, see `Interval.number(opening:)`.
     public var first: Int64
     /// Last missing id, inclusive.
     public var last: Int64
@@ -59,12 +59,13 @@ public enum RepairedEvents: Sendable {
         }
     }
 
-    /// The id that an event is followed by; of a bar its opening time.
+    /// The id that an event is followed by; of a bar its number.
     public func id(at index: Int) -> Int64 {
         switch self {
         case .trades(let events): events[index].tradeID
         case .aggTrades(let events): events[index].aggregateID
-        case .klines(let events): events[index].openTime
+        case .klines(let events):
+            Interval(rawValue: events[index].header.variant)?.number(opening: events[index].openTime) ?? -1
         }
     }
 
@@ -108,8 +109,8 @@ public struct RepairDelivery: Sendable {
 public final class RepairMailbox: Sendable {
     /// Events of a delivery at most, so that a cycle of the parser stays short.
     public static let eventsPerDelivery = 128
-    /// Holes that wait for the control plane.
-    static let missingCapacity = 16_384
+    /// Holes that wait for the control plane: more than that takes at a time, so that all of a checkpoint have room.
+    static let missingCapacity = 65_536
     /// Deliveries that wait for the parser.
     static let deliveryCapacity = 256
 
@@ -117,6 +118,7 @@ public final class RepairMailbox: Sendable {
     public let missing: [CommandQueue<MissingRange>]
     /// What the control plane has found.
     public let deliveries: CommandQueue<RepairDelivery>
+    private let delivered = Mutex(0)
     /// By market: how long an event waits for those before it, ns; nil: nothing is repaired.
     public let patience: [Int64?]
     /// By market: the kinds that the exchange tells of again. Nobody waits for others.
@@ -137,5 +139,14 @@ public final class RepairMailbox: Sendable {
     func patience(_ kind: EventKind, market: Int) -> Int64? {
         guard market < patience.count, served[market].contains(kind) else { return nil }
         return patience[market]
+    }
+
+    /// Hands a delivery to the parser; which one it is, from 1. nil where there is no room.
+    public func deliver(_ delivery: RepairDelivery) -> Int? {
+        delivered.withLock { count in
+            guard deliveries.send(delivery) else { return nil }
+            count += 1
+            return count
+        }
     }
 }

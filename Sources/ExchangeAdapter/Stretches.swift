@@ -9,7 +9,7 @@ struct Stretches: BitwiseCopyable {
     private var ends: SIMD8<Int64>
     private(set) var count: Int
     /// The first id of all: what is missing below it is not a hole, because nothing says that it was asked for.
-    private var base: Int64
+    private(set) var base: Int64
 
     init() {
         firsts = SIMD8()

@@ -255,6 +255,15 @@
     /// Why it is.
     public var cause: GapCause
 
+    /// For a header's flags: whose bars are missing.
+    @inlinable public static func flags(interval: UInt8) -> UInt16 { (UInt16(interval) &+ 1) << 8 }
+
+    /// Raw ``Interval`` of the bars that are missing; nil for a gap in something else. Then ``firstMissing`` and
+    /// ``lastMissing`` are opening times, ns since the epoch.
+    @inlinable public var interval: UInt8? {
+        header.flags >> 8 == 0 ? nil : UInt8(truncatingIfNeeded: (header.flags >> 8) &- 1)
+    }
+
     /// A gap of the ids `firstMissing ... lastMissing`.
     @inlinable public init(
         header: EventHeader, firstMissing: Int64, lastMissing: Int64, state: GapState, cause: GapCause

@@ -62,8 +62,10 @@ public struct BookTickerContents: Decodable, Sendable, Equatable {
 
 /// What a `gap` says: ids that the exchange counted and the collector did not receive.
 public struct GapContents: Decodable, Sendable, Equatable {
-    /// The type whose ids they are.
+    /// The type whose ids they are; `kline`: they are the opening times of closed bars, ns since the epoch.
     public var of: String
+    /// Of bars: `1m`, `1h`, …
+    public var interval: String?
     /// First missing id, inclusive.
     public var firstMissing: Int64
     /// Last missing id, inclusive.

@@ -11,6 +11,8 @@ public enum ParserCommand: Sendable {
     case streams(market: Int, [StreamPlan])
     /// From now on these are the links, those of before at the same indices.
     case links([ParserLink])
+    /// Tells how far all sequences are.
+    case snapshot(SequenceSnapshot)
 }
 
 /// The parser thread of a lane: hands each run of frames to its market's decoder, which writes events into the event
@@ -125,7 +127,7 @@ public struct ParserStage: ~Copyable, Stage {
         var count = 0
         while count < ParserStage.deliveriesPerCycle {
             guard let delivery = waiting ?? repair.deliveries.drain(limit: 1).first else { return count }
-            guard events.take(delivery) else {
+            guard events.take(delivery, now: ck_monotonic_nanos()) else {
                 waiting = delivery
                 isBlocked = true
                 return count
@@ -170,11 +172,13 @@ public struct ParserStage: ~Copyable, Stage {
         case .links(let links):
             self.links = links
             events.setLinks(links)
+        case .snapshot(let snapshot): events.snapshot(into: snapshot, instruments: instruments.count)
         case .streams(let market, let plans):
             decoders[market].update(streams: plans)
             let kept = Set(plans.map(\.name))
             // What else is forgotten of a stream that ends tells nothing wrong when it begins again.
-            for stream in streams[market] where stream.kind == .trade || stream.kind == .aggTrade {
+            let followed: Set<EventKind> = [.trade, .aggTrade, .kline]
+            for stream in streams[market] where followed.contains(stream.kind) {
                 guard !kept.contains(stream.name),
                     let symbol = stream.symbol, let instrument = instruments.intern(symbol, market: market)
                 else { continue }

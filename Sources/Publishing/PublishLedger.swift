@@ -100,6 +100,7 @@ public final class PublishLedger: Sendable {
     private let ended = Atomic<Bool>(false)
     /// See ``oldestUnsafe``; 0: none.
     private let oldestHeld = Atomic<Int64>(0)
+    private let oldestHeldNumber = Atomic<UInt64>(0)
     private let oldestWaiting = Atomic<Int64>(0)
     /// For the publisher thread alone.
     nonisolated(unsafe) private var unsafeBatches = UnsafeBatches()
@@ -198,6 +199,13 @@ public final class PublishLedger: Sendable {
         let held = oldestHeld.load(ordering: .acquiring)
         if held == 0 { return waiting == 0 ? nil : waiting }
         return waiting == 0 ? held : min(held, waiting)
+    }
+
+    /// The number of the oldest batch that the sink has taken and that is neither acknowledged nor in the spool; nil: there is
+    /// none. Those in the ring are not counted: what is released from there was told of here before.
+    public var oldestUnsafeNumber: UInt64? {
+        let number = oldestHeldNumber.load(ordering: .acquiring)
+        return number == 0 ? nil : number
     }
 
     /// Requests (writes, for a file) that ended so.
@@ -306,9 +314,10 @@ public final class PublishLedger: Sendable {
     }
 
     private func setOldestHeld() {
-        let oldest = unsafeBatches.oldest ?? 0
-        guard oldest != oldestHeld.load(ordering: .relaxed) else { return }
-        oldestHeld.store(oldest, ordering: .releasing)
+        let number = unsafeBatches.oldestNumber ?? 0
+        guard number != oldestHeldNumber.load(ordering: .relaxed) else { return }
+        oldestHeld.store(unsafeBatches.oldest ?? 0, ordering: .releasing)
+        oldestHeldNumber.store(number, ordering: .releasing)
     }
 
     /// When the batch was closed that is next in the ring; nil: the ring is empty.

@@ -20,6 +20,9 @@ struct UnsafeBatches {
     /// When the oldest was closed, ns since the epoch.
     var oldest: Int64? { head < entries.count ? entries[head].closedTime : nil }
 
+    /// Its number.
+    var oldestNumber: UInt64? { head < entries.count ? entries[head].number : nil }
+
     mutating func append(number: UInt64, closedTime: Int64) {
         if entries.count == entries.capacity { compact() }
         // A batch without a time must not pass for one that is done.

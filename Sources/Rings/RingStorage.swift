@@ -69,6 +69,12 @@ public final class RingStorage: @unchecked Sendable {
         return Int(truncatingIfNeeded: tail.pointee.load(ordering: .acquiring) &- head)
     }
 
+    /// Bytes that were published since the beginning. Any thread may ask.
+    public var writtenPosition: UInt64 { tail.pointee.load(ordering: .acquiring) }
+
+    /// Bytes that were released since the beginning: what the consumer did with them before can be seen.
+    public var readPosition: UInt64 { head.pointee.load(ordering: .acquiring) }
+
     /// Records that are published and not yet released.
     public var recordCount: Int {
         let popped = popped.pointee.load(ordering: .relaxed)

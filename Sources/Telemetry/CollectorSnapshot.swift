@@ -28,6 +28,8 @@ public struct CollectorSnapshot: Sendable {
     public var publishing = PublishingCounts()
     /// What waits on disk; nil where there is no spool.
     public var spool: SpoolCounts?
+    /// Age of the checkpoint from which a start after a crash would go on, seconds; nil where none is written.
+    public var checkpointSeconds: Double?
     /// The budget of connection attempts; nil where none is kept.
     public var attempts: AttemptCounts?
     /// The last error that an operator should know of, one line; nil while there was none.

@@ -24,6 +24,12 @@ public enum PrometheusText {
         addSlots(snapshot, to: &page)
         addPublishing(snapshot.publishing, time: snapshot.time, to: &page)
         addSpool(snapshot.spool, to: &page)
+        if let seconds = snapshot.checkpointSeconds {
+            page.begin(
+                "collector_checkpoint_age_seconds", .gauge,
+                "Age of the checkpoint from which a start after a crash would go on.")
+            page.sample([], seconds)
+        }
         addQueuesAndThreads(snapshot, to: &page)
         addLatencies(snapshot, to: &page)
         page.begin("collector_info", .gauge, "The collector's version and name; always 1.")

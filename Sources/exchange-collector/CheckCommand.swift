@@ -9,6 +9,11 @@ struct ConfigurationOption: ParsableArguments {
     /// The checked configuration; prints every error and ends otherwise. `readsSecrets`: values that stand in Secret
     /// Manager are read, otherwise their names are known and no more.
     func load(readsSecrets: Bool = false) throws -> Configuration.Loaded {
+        try ConfigurationOption.load(config, readsSecrets: readsSecrets)
+    }
+
+    /// The same of a file.
+    static func load(_ config: String, readsSecrets: Bool = false) throws -> Configuration.Loaded {
         do {
             return try Configuration.load(
                 file: config, context: .process(adapters: Adapters.all, readsSecrets: readsSecrets))

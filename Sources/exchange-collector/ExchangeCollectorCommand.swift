@@ -15,6 +15,7 @@ struct ExchangeCollectorCommand: ParsableCommand {
               exchange-collector run --config config/file.yaml
               exchange-collector tail ./data/out --follow --type trade
               exchange-collector bench
+              exchange-collector continuity --api http://127.0.0.1:8080
 
             Exit codes follow sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal, 71 system, 73 cannot
             create, 74 input or output, 75 not delivered in time, 78 configuration.
@@ -22,7 +23,7 @@ struct ExchangeCollectorCommand: ParsableCommand {
         version: ProductVersion.text,
         subcommands: [
             DemoCommand.self, RunCommand.self, BenchCommand.self, CheckCommand.self, PlanCommand.self,
-            TailCommand.self,
+            TailCommand.self, ContinuityCommand.self,
             TrainDictionaryCommand.self,
         ])
 }

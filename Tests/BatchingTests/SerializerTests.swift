@@ -176,6 +176,17 @@ import Testing
                 + #""cause":"reconnect"}"#)
     }
 
+    @Test func gapOfBars() throws {
+        var event = Gap(
+            header: header(.gap, variant: EventKind.kline.rawValue, eventTime: absentInteger),
+            firstMissing: 60_000_000_000, lastMissing: 120_000_000_000, state: .lost, cause: .outage)
+        event.header.flags = Gap.flags(interval: Interval.minute1.rawValue)
+        #expect(
+            try json(event) == begin("gap")
+                + #""receivedTime":6,"of":"kline","interval":"1m","firstMissing":60000000000,"#
+                + #""lastMissing":120000000000,"state":"lost","cause":"outage"}"#)
+    }
+
     @Test func symbolsAreEscaped() {
         let prefix = EventSerializer.prefix(kind: .trade, exchange: "x", symbol: "a\"b\\c\u{1}币")
         #expect(

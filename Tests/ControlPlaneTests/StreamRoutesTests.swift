@@ -9,6 +9,7 @@ import Testing
 @Suite struct StreamRoutesTests {
     /// A fleet without stages.
     private final class Control: StreamControl {
+        func continuityDocument() -> ContinuityLedger.Document { .init(time: 5, series: []) }
         let noted: NotedFleet
         init() throws { noted = try NotedFleet(FleetTests.yaml, room: 1) }
 

@@ -40,9 +40,17 @@ final class WriterBench {
     func close(_ member: Int, _ generation: UInt32 = 1) {
         writer.closed(link: member, generation: generation)
     }
+    func deliver(_ delivery: RepairDelivery) -> Bool { writer.take(delivery, now: now) }
+    func resume(_ kind: EventKind = .trade, variant: UInt8 = 0, expected: Int64, newest: Int64 = 0) {
+        writer.resume(kind, variant: variant, instrument: 1, expected: expected, newest: newest)
+    }
+    func snapshot(into copy: SequenceSnapshot) { writer.snapshot(into: copy, instruments: 1) }
+    func resume(_ hole: MissingRange) { writer.resume(hole) }
     func settle() -> Bool { writer.settle(now: now) }
     var nextDeadline: Int64? { writer.nextDeadline }
-    func forget(_ kind: EventKind) { writer.forget(kind, variant: 0, instrument: 1) }
+    func forget(_ kind: EventKind, variant: UInt8 = 0) {
+        writer.forget(kind, variant: variant, instrument: 1)
+    }
 
     private func begin(_ member: Int, _ generation: UInt32) {
         writer.beginRun(

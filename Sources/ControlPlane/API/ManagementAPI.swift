@@ -13,6 +13,7 @@ import Telemetry
 /// | `GET /readyz` | 200 while connected and delivering, else 503 with the reason |
 /// | `GET /v1/status` | the snapshot as JSON; with `?buckets=all` the latencies' buckets, too |
 /// | `GET /v1/streams` | every stream: where it is, how it fares, when it delivered last |
+/// | `GET /v1/continuity` | since when nothing is missing of each instrument and type, and what is |
 /// | `POST /v1/subscriptions` | subscribes to what the body names, as under `subscriptions:` in a configuration |
 /// | `DELETE /v1/subscriptions` | gives up what the body names |
 ///
@@ -187,6 +188,9 @@ struct ManagementHandler: HTTPHandler {
         }
         if let streams {
             if request.path == "/v1/streams" { return streams.streams() }
+            if request.path == "/v1/continuity" {
+                return JSONAnswer.make(.ok, streams.control.continuityDocument())
+            }
             if request.path == "/v1/subscriptions" { return await streams.change(request) }
         }
         let snapshot = snapshot()
@@ -211,6 +215,7 @@ struct ManagementHandler: HTTPHandler {
         ]
         if streams != nil {
             methods["/v1/streams"] = [.GET]
+            methods["/v1/continuity"] = [.GET]
             methods["/v1/subscriptions"] = [.POST, .DELETE]
         }
         return methods

@@ -55,6 +55,8 @@ public protocol StreamControl: Sendable {
     func subscribe(_ body: [UInt8]) throws -> SubscriptionChange
     /// Unsubscribes (see ``LiveSubscriptions/unsubscribe(_:)``).
     func unsubscribe(_ body: [UInt8]) throws -> SubscriptionChange
+    /// What is known of each instrument's continuity.
+    func continuityDocument() -> ContinuityLedger.Document
 }
 
 /// Answers requests about streams and subscriptions.

@@ -22,8 +22,13 @@ extension Collector {
             }
             for gap in lane.gapNotices.drain(limit: 65_536) {
                 let instrument = lane.instruments.instrument(at: gap.instrument)
+                continuity.note(gap, of: instrument)
                 let ids =
-                    "\(gap.kind.name) ids \(gap.firstMissing) to \(gap.lastMissing) of \(instrument.symbol)"
+                    gap.kind == .kline
+                    ? "\(Interval(rawValue: gap.variant)?.name ?? "") bars that opened from"
+                        + " \(ContinuityText.time(gap.firstMissing)) to \(ContinuityText.time(gap.lastMissing))"
+                        + " of \(instrument.symbol)"
+                    : "\(gap.kind.name) ids \(gap.firstMissing) to \(gap.lastMissing) of \(instrument.symbol)"
                 let text =
                     switch (gap.state, gap.cause) {
                     case (.repaired, _): "gap: \(ids) have come after all"

@@ -38,6 +38,7 @@ extension Collector {
         snapshot.stages = stages(closed: snapshot.latencies.map(\.internal))
         snapshot.publishing = publishingCounts()
         snapshot.spool = spoolCounts()
+        snapshot.checkpointSeconds = checkpointSeconds(now: snapshot.time)
         let spoolProblem = spooling.monitor?.hindrance(now: snapshot.time)
         snapshot.lastError = spoolProblem ?? ledger.problem?.text
         snapshot.undelivered = ledger.isHealthy ? spoolProblem : ledger.problem?.text

@@ -48,9 +48,11 @@ extension Collector: StreamControl {
 
     /// What the control plane does several times a second.
     public func look() {
-        live.fleet.settle(now: ck_monotonic_nanos())
+        let now = ck_monotonic_nanos()
+        live.fleet.settle(now: now)
         ensureTopics()
         logNotices()
+        lookAtContinuity(now: now)
     }
 
     /// Every stream, by market and in the order of subscription.

@@ -44,6 +44,13 @@ public final class Collector: Sendable {
     let repairs = Mutex<[RepairService]>([])
     let spooling = Spooling()
     let billedRate = BilledRate()
+    /// What writes down how far everything is; nil: nothing is repaired.
+    let keeper = Mutex<CheckpointKeeper?>(nil)
+    /// What is known of each instrument's continuity.
+    let continuity = ContinuityLedger()
+    let ledgerTimes = Mutex(LedgerTimes())
+    /// What the last run left.
+    let checkpoint: Checkpoint
 
     /// Makes everything that can fail, so that ``start()`` finds it ready; nothing runs or connects yet.
     ///
@@ -81,12 +88,14 @@ public final class Collector: Sendable {
 
         plan = try configuration.plan()
         if let warning = try OpenFiles.provide(sockets: plan.sockets()) { logger.warning("\(warning)") }
+        checkpoint = Collector.checkpoint(configuration, logger: logger)
         var lanes: [Lane] = []
         for (index, plan) in plan.lanes.enumerated() {
             lanes.append(
                 try Lane(
                     index: index, configuration: configuration, adapters: adapters, plan: plan,
-                    threads: threads))
+                    threads: threads,
+                    resumption: Resumption(checkpoint, lane: plan, exchanges: configuration.exchanges)))
         }
         self.lanes = lanes
         let clock = StreamClock(plan: plan)
@@ -159,6 +168,8 @@ public final class Collector: Sendable {
         let services = makeRepairServices(adapters: adapters)
         repairs.withLock { $0 = services }
         for service in services { service.start() }
+        resumeContinuity()
+        startCheckpoints(services)
         // The consumers first, so that no thread fills a ring that nobody empties.
         switch threads.grouping {
         case .single:
@@ -259,14 +270,18 @@ public final class Collector: Sendable {
             batchMonitor.openBatchCount == 0 && batchRing.bytesUsed == 0
                 && (ledger.batchesInFlight == 0 || spooling.isEnabled && patience.isOver(ledger))
         }
+        await beginLastCheckpoint(deadline: deadline)
         // What is in flight then goes to the spool.
         running.stopAll()
+        await endLastCheckpoint(deadline: deadline)
+        logNotices()
+        writeContinuity()
         repairs.withLock { for service in $0 { service.stop() } }
         return (ledger.batchesInFlight == 0 || spooling.isEnabled && ledger.oldestUnsafe == nil)
             && batchRing.bytesUsed == 0 && batchMonitor.openBatchCount == 0
     }
 
-    private func wait(until deadline: Int64, _ condition: @Sendable () -> Bool) async {
+    func wait(until deadline: Int64, _ condition: @Sendable () -> Bool) async {
         while !condition(), ck_monotonic_nanos() < deadline {
             for control in threads.controls { control.waker.wakeIfParked() }
             try? await Task.sleep(nanoseconds: 1_000_000)

@@ -17,6 +17,8 @@ struct Lane {
     let parserCommands: CommandQueue<ParserCommand>
     let gapNotices = CommandQueue<GapNotice>(capacity: 65_536)
     let repair: RepairMailbox
+    /// Where sequences were when the last run ended.
+    private let resumption: Resumption
     let frameProducer: RingProducerBox
     let frameConsumer: RingConsumerBox
     let frameRing: RingStorage
@@ -32,8 +34,9 @@ struct Lane {
 
     init(
         index: Int, configuration: Configuration, adapters: [any ExchangeAdapter], plan: FleetPlan.Lane,
-        threads: ThreadPlan
+        threads: ThreadPlan, resumption: Resumption = Resumption()
     ) throws {
+        self.resumption = resumption
         exchanges = adapters
         streams = plan.streams
         plans = plan.slots
@@ -87,11 +90,12 @@ struct Lane {
         let decoders = exchanges.enumerated().map { market, adapter in
             adapter.makeDecoder(market: market, instruments: instruments, streams: streams[market])
         }
+        var events = EventWriter(
+            producer: producer, counters: counters, instrumentCapacity: instruments.capacity,
+            gapNotices: gapNotices, activity: activity, legs: legs, repair: repair)
+        resumption.apply(to: &events, instruments: instruments)
         return ParserStage(
-            frames: consumer,
-            events: EventWriter(
-                producer: producer, counters: counters, instrumentCapacity: instruments.capacity,
-                gapNotices: gapNotices, activity: activity, legs: legs, repair: repair),
+            frames: consumer, events: events,
             decoders: decoders, streams: streams, links: ParserLink.table(of: plans, sides: LinkIndex.sides),
             instruments: instruments, commands: commands, requests: parserCommands, waker: waker)
     }

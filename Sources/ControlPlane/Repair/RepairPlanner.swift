@@ -97,6 +97,11 @@ struct RepairPlanner {
         random = seed | 1
     }
 
+    /// What nothing is known of yet, by lane.
+    var unfilled: [(lane: Int, range: MissingRange, ids: ClosedRange<Int64>)] {
+        gaps.map { ($0.lane, $0.range, $0.next...$0.range.last) }
+    }
+
     /// Holes that nothing is known of yet.
     var gapCount: Int { gaps.count }
     /// Weight spent within the last minute.
@@ -115,7 +120,7 @@ struct RepairPlanner {
             givenUp: range.seen + market.settings.giveUpNanos,
             isServed: market.backfill.request(for: range, from: range.first, symbol: symbol) != nil)
         if !gap.isServed { gap.givenUp = min(gap.givenUp, range.seen + RepairPlanner.unservedGrace) }
-        let isTooLarge = range.kind != .kline && range.last - range.first >= market.settings.maxIDs
+        let isTooLarge = range.last - range.first >= market.settings.maxIDs
         if isTooLarge || gaps.count >= RepairPlanner.capacity || isBarred {
             return lose(gap, receivedTime: 0)
         }

@@ -33,6 +33,24 @@ final class RepairService: Sendable {
     private let hasStopped = Atomic<Bool>(true)
     private let shown = Mutex(Figures())
 
+    /// A hole, or what is left of it.
+    struct Hole: Sendable {
+        var range: MissingRange
+        var ids: ClosedRange<Int64>
+        /// How many deliveries its lane must have taken before it is filled; `.max`: none is under way.
+        var delivery: Int
+    }
+    private struct Books {
+        /// By lane: holes taken over.
+        var taken: [Int]
+        /// By lane: what is not known to be filled.
+        var unfilled: [[Hole]]
+    }
+    /// As of the thread's last look.
+    private let books: Mutex<Books>
+    /// By lane: deliveries that are known to be safe.
+    private let safe: Mutex<[Int]>
+
     /// - Parameters:
     ///   - places: where each market's past is served, by market; all of one pool.
     init(
@@ -43,6 +61,18 @@ final class RepairService: Sendable {
         self.markets = markets
         self.lanes = lanes
         self.logger = logger
+        books = Mutex(
+            Books(taken: lanes.map { _ in 0 }, unfilled: lanes.map { _ in [] }))
+        safe = Mutex(lanes.map { _ in 0 })
+    }
+
+    /// How many holes of a lane have been taken over.
+    func holesTaken(lane: Int) -> Int { books.withLock { $0.taken[lane] } }
+
+    /// What is not filled of a lane's holes once its parser has taken so many deliveries; those are safe from then on.
+    func unfilled(lane: Int, afterDelivery taken: Int) -> [Hole] {
+        safe.withLock { $0[lane] = max($0[lane], taken) }
+        return books.withLock { $0.unfilled[lane].filter { $0.delivery > taken } }
     }
 
     /// Figures of this moment.
@@ -73,9 +103,12 @@ final class RepairService: Sendable {
         _ = ck_random(&seed, 8)
         var planner = RepairPlanner(markets: markets, seed: seed)
         var undelivered: [(lane: Int, delivery: RepairDelivery)] = []
+        var taken = lanes.map { _ in 0 }
+        var sent: [[Hole]] = lanes.map { _ in [] }
+        var booksDue: Int64 = 0
         while !isStopping.load(ordering: .relaxed) {
             let now = ck_monotonic_nanos()
-            collect(&planner, now: now)
+            collect(&planner, now: now, taken: &taken)
             if let request = planner.next(now: now, realtime: ck_realtime_nanos()),
                 let place = places[request.market]
             {
@@ -83,7 +116,12 @@ final class RepairService: Sendable {
                 planner.take(answer, of: request, now: ck_monotonic_nanos())
             }
             undelivered += planner.takeDeliveries()
-            deliver(&undelivered)
+            deliver(&undelivered, &sent)
+            // Older books only tell of more than is missing still. With many holes they cost something.
+            if now >= booksDue {
+                keepBooks(planner, taken: taken, undelivered: undelivered, sent: &sent)
+                booksDue = planner.gapCount > 100 ? now + 200_000_000 : 0
+            }
             tell(&planner)
             let wait = min(
                 RepairService.lookNanos, planner.wakeTime(now: now) - ck_monotonic_nanos())
@@ -91,26 +129,50 @@ final class RepairService: Sendable {
         }
     }
 
-    private func collect(_ planner: inout RepairPlanner, now: Int64) {
+    private func keepBooks(
+        _ planner: RepairPlanner, taken: [Int], undelivered: [(lane: Int, delivery: RepairDelivery)],
+        sent: inout [[Hole]]
+    ) {
+        let safe = safe.withLock { $0 }
+        for lane in sent.indices { sent[lane].removeAll { $0.delivery <= safe[lane] } }
+        var unfilled = sent
+        for one in undelivered {
+            unfilled[one.lane].append(
+                Hole(range: one.delivery.range, ids: one.delivery.ids, delivery: .max))
+        }
+        for one in planner.unfilled {
+            unfilled[one.lane].append(Hole(range: one.range, ids: one.ids, delivery: .max))
+        }
+        let books = Books(taken: taken, unfilled: unfilled)
+        self.books.withLock { $0 = books }
+    }
+
+    private func collect(_ planner: inout RepairPlanner, now: Int64, taken: inout [Int]) {
         for (index, lane) in lanes.enumerated() {
             for market in markets.keys {
                 for range in lane.mailbox.missing[market].drain(limit: 1_024) {
                     let symbol = lane.instruments.instrument(at: range.instrument).symbol
                     planner.add(range, lane: index, symbol: symbol, now: now)
+                    taken[index] += 1
                 }
             }
         }
     }
 
     /// In order for each lane; what a parser has no room for now comes first the next time.
-    private func deliver(_ undelivered: inout [(lane: Int, delivery: RepairDelivery)]) {
+    private func deliver(
+        _ undelivered: inout [(lane: Int, delivery: RepairDelivery)], _ sent: inout [[Hole]]
+    ) {
         guard !undelivered.isEmpty else { return }
         var full: Set<Int> = []
         undelivered = undelivered.filter { one in
             if full.contains(one.lane) { return true }
-            if lanes[one.lane].mailbox.deliveries.send(one.delivery) { return false }
-            full.insert(one.lane)
-            return true
+            guard let number = lanes[one.lane].mailbox.deliver(one.delivery) else {
+                full.insert(one.lane)
+                return true
+            }
+            sent[one.lane].append(Hole(range: one.delivery.range, ids: one.delivery.ids, delivery: number))
+            return false
         }
     }
 

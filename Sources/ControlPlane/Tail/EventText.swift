@@ -65,7 +65,12 @@ struct EventText {
         case .bookTicker: return "bid \(pair("bid", "bidQuantity"))  ask \(pair("ask", "askQuantity"))"
         case .averagePrice: return "\(shown("price"))  over \(shown("interval"))"
         case .gap:
-            return "\(shown("of")) ids \(shown("firstMissing"))–\(shown("lastMissing")) \(shown("state")),"
+            func shownTime(_ key: String) -> String { integer(key).map(EventText.clock) ?? "–" }
+            let ids =
+                shown("of") == EventKind.kline.name
+                ? "bars of \(shown("interval")) from \(shownTime("firstMissing")) to \(shownTime("lastMissing"))"
+                : "ids \(shown("firstMissing"))–\(shown("lastMissing"))"
+            return "\(shown("of")) \(ids) \(shown("state")),"
                 + " cause: \(shown("cause"))"
         case .deadLetter: return "\(shown("reason")), at byte \(shown("offset"))"
         case .markPrice:

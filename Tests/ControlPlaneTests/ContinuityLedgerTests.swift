@@ -1,0 +1,127 @@
+import ExchangeAdapter
+import MarketData
+import Testing
+
+@testable import ControlPlane
+
+@Suite struct ContinuityLedgerTests {
+    private let ledger = ContinuityLedger()
+    private let instrument = Instrument(exchange: "binance", symbol: "BTCUSDT")
+
+    private func note(
+        _ first: Int64, _ last: Int64, _ state: GapState, at time: Int64, _ cause: GapCause = .sequence,
+        in ledger: ContinuityLedger? = nil
+    ) {
+        (ledger ?? self.ledger).note(
+            GapNotice(
+                time: time, kind: .trade, instrument: 1, firstMissing: first, lastMissing: last, state: state,
+                cause: cause), of: instrument)
+    }
+
+    private func look(_ isConnected: Bool, at time: Int64, in ledger: ContinuityLedger? = nil) {
+        (ledger ?? self.ledger).look(
+            ["trade", "bookTicker"].map {
+                .init(
+                    exchange: "binance", symbol: "BTCUSDT", type: $0, hasIDs: $0 == "trade",
+                    isConnected: isConnected)
+            }, time: time)
+    }
+
+    private func intervals(_ type: String, in ledger: ContinuityLedger? = nil) -> [ContinuityLedger.Interval]
+    {
+        (ledger ?? self.ledger).document(time: 0).series.first { $0.type == type }?.intervals ?? []
+    }
+
+    @Test func aGapIsToldUntilEveryIDIsSettled() {
+        look(true, at: 10)
+        note(5, 9, .open, at: 20)
+        #expect(intervals("trade").map(\.state) == [.proven, .gap, .proven])
+        #expect(intervals("trade")[1].missing == 5 && intervals("trade")[1].cause == "sequence")
+        note(5, 7, .repaired, at: 60)
+        note(8, 8, .absent, at: 61)
+        #expect(intervals("trade")[1].missing == 1)
+        note(9, 9, .repaired, at: 63)
+        #expect(intervals("trade") == [.init(state: .proven, from: 10)], "one stretch again")
+        let series = ledger.document(time: 64).series.first { $0.type == "trade" }
+        #expect(series?.repaired == 4 && series?.absent == 1 && series?.lost == 0)
+    }
+
+    @Test func whatIsLostStaysAGap() {
+        look(true, at: 10)
+        note(20, 21, .open, at: 70)
+        note(20, 21, .lost, at: 80)
+        note(30, 30, .lost, at: 90)
+        #expect(intervals("trade").map(\.state) == [.proven, .gap, .proven, .gap, .proven])
+        #expect(intervals("trade").compactMap(\.missing) == [2, 1])
+        #expect(ContinuityText.render(ledger.document(time: 90)).contains("20-21"))
+    }
+
+    /// Ids prove what no connection can: that nothing happened while there was none.
+    @Test func withoutAConnectionIDsAreProvenLater() {
+        look(true, at: 10)
+        look(false, at: 30)
+        #expect(intervals("trade") == [.init(state: .proven, from: 10, to: 30)])
+        look(true, at: 40)
+        #expect(intervals("trade") == [.init(state: .proven, from: 10)])
+        #expect(intervals("bookTicker").map(\.state) == [.assumed, .gap, .assumed])
+        #expect(intervals("bookTicker")[1].from == 30 && intervals("bookTicker")[1].to == 40)
+    }
+
+    /// Events wait for a repair, so that the gap is told after the connection is back.
+    @Test func aGapOfAReconnectReachesBackToTheInterruption() {
+        look(true, at: 10)
+        look(false, at: 30)
+        look(true, at: 40)
+        note(5, 9, .open, at: 42, .reconnect)
+        let found = intervals("trade")
+        #expect(found.map(\.state) == [.proven, .gap, .proven])
+        #expect(found[0].to == 30 && found[1].from == 30 && found[1].to == 42 && found[2].from == 42)
+    }
+
+    @Test func barsAreCountedByTheirNumber() {
+        let minute: Int64 = 60_000_000_000
+        ledger.note(
+            GapNotice(
+                time: 500, kind: .kline, variant: Interval.minute1.rawValue, instrument: 1,
+                firstMissing: 7 * minute, lastMissing: 9 * minute, state: .open, cause: .sequence),
+            of: instrument)
+        let gap = intervals("kline_1m").first { $0.state == .gap }
+        #expect(gap?.missing == 3)
+        #expect(ContinuityText.render(ledger.document(time: 0)).contains("1970-01-01T00:07:00Z"))
+    }
+
+    @Test func whatIsNoLongerAskedForHasEnded() {
+        look(true, at: 10)
+        ledger.look([], time: 50)
+        #expect(intervals("trade").last?.to == 50 && intervals("bookTicker").last?.to == 50)
+    }
+
+    @Test func overARestartOnlyACheckpointProvesAnything() {
+        look(true, at: 10)
+        let document = ledger.document(time: 90)
+        for hasCheckpoint in [true, false] {
+            let later = ContinuityLedger()
+            later.resume(document, alive: 95, now: 200) { $0.type == "trade" && hasCheckpoint }
+            #expect(
+                intervals("bookTicker", in: later).last == .init(state: .gap, from: 95, cause: "outage"))
+            look(true, at: 201, in: later)
+            if hasCheckpoint {
+                #expect(intervals("trade", in: later) == [.init(state: .proven, from: 10)])
+                note(5, 6, .lost, at: 202, .outage, in: later)
+                #expect(intervals("trade", in: later).map(\.from) == [10, 95, 202])
+                #expect(intervals("trade", in: later)[1].to == 202)
+            } else {
+                #expect(intervals("trade", in: later).map(\.state) == [.proven, .gap, .proven])
+                #expect(intervals("trade", in: later)[1].to == 201)
+            }
+        }
+    }
+
+    @Test func manyGapsAreForgottenOldestFirstAndCounted() throws {
+        look(true, at: 10)
+        for number: Int64 in 1...100 { note(number * 10, number * 10, .lost, at: number * 100) }
+        let series = try #require(ledger.document(time: 0).series.first { $0.type == "trade" })
+        #expect(series.intervals.count == ContinuityLedger.intervalsMax && series.forgotten > 0)
+        #expect(series.intervals.last?.state == .proven && series.lost == 100)
+    }
+}
