@@ -27,6 +27,9 @@ struct BinanceBackfill: Backfill {
     var pool: String { market == .spot ? "binance" : "binance-futures" }
     var weightPerMinute: Int { market == .spot ? 6_000 : 2_400 }
     var usedWeightHeader: String { "x-mbx-used-weight-1m" }
+    var usageRequest: BackfillRequest? {
+        BackfillRequest(target: "\(root)/ping", weight: 1, first: 0, limit: 0)
+    }
 
     private var root: String {
         switch market {

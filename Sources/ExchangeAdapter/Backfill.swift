@@ -11,6 +11,10 @@ public protocol Backfill: Sendable {
     /// The answer's header that tells how much of it is used, in lower case.
     var usedWeightHeader: String { get }
 
+    /// The cheapest request whose answer tells how much is used: made once before all others, as an earlier run or others
+    /// at the address may have used it up. nil: there is none.
+    var usageRequest: BackfillRequest? { get }
+
     /// Whether it serves what is past of that kind without a key.
     func serves(_ kind: EventKind) -> Bool
 

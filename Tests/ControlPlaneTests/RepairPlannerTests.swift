@@ -252,6 +252,36 @@ private func run(
                 == "/fapi/v1/aggTrades?symbol=BTCUSDT&fromId=5&limit=6")
     }
 
+    /// An earlier run may have used up what an address may ask for.
+    @Test func whatIsUsedIsAskedFirst() throws {
+        let adapter = try #require(Adapters.all.first { $0.name == "binance" }?.init(market: "spot"))
+        let backfill = try #require(adapter.backfill)
+        var planner = RepairPlanner(
+            markets: [
+                0: .init(
+                    backfill: backfill, settings: RepairSettings(isEnabled: true, weightPerMinute: 6_000))
+            ],
+            seed: 1, inquires: true)
+        #expect(planner.next(now: 0, realtime: 0) == nil, "nothing is missing, nothing is asked")
+        let range = MissingRange(
+            kind: .trade, instrument: 1, market: 0, first: 5, last: 9, cause: .outage, epoch: 0, seen: 0)
+        planner.add(range, lane: 0, symbol: "BTCUSDT", now: 0)
+        var asked = planner.next(now: 0, realtime: 0)
+        var request = try #require(asked)
+        #expect(request.isInquiry && request.backfill.target == "/api/v3/ping")
+        #expect(request.backfill.weight == 1)
+        planner.take(.failed("reset"), of: request, now: 1)
+        let later: Int64 = 1_000_000_000
+        asked = planner.next(now: later, realtime: 0)
+        request = try #require(asked)
+        #expect(request.isInquiry, "until it is answered")
+        planner.take(.events(.trades([]), receivedTime: 1, usedWeight: 5_390), of: request, now: later)
+        #expect(planner.next(now: later, realtime: 0) == nil, "a part is left to others")
+        asked = planner.next(now: later + WeightBudget.window, realtime: 0)
+        request = try #require(asked)
+        #expect(!request.isInquiry && request.backfill.weight == 25 && planner.gapCount == 1)
+    }
+
     @Test func barredAddressesGiveUp() throws {
         let adapter = try #require(Adapters.all.first { $0.name == "binance" }?.init(market: "spot"))
         let backfill = try #require(adapter.backfill)

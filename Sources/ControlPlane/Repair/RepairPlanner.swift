@@ -37,6 +37,8 @@ struct RepairPlanner {
         var range: MissingRange
         var backfill: BackfillRequest
         var timeoutNanos: Int64
+        /// Whether only how much is used is asked for.
+        var isInquiry = false
     }
 
     /// What became of a request.
@@ -77,6 +79,8 @@ struct RepairPlanner {
     /// When the budget allows what comes first; 0: it does.
     private var opensAt: Int64 = 0
     private var troubles = 0
+    /// How much of the address' minute is used is known, by an answer.
+    private var isInformed: Bool
     /// The exchange will not serve this address, whatever is asked.
     private(set) var isBarred = false
     /// For the parsers, by lane.
@@ -88,8 +92,10 @@ struct RepairPlanner {
     /// - Parameters:
     ///   - markets: by index in the lanes; all of one pool.
     ///   - seed: of the jitter in pauses.
-    init(markets: [Int: Market], seed: UInt64) {
+    ///   - inquires: how much is used is asked before anything else.
+    init(markets: [Int: Market], seed: UInt64, inquires: Bool = false) {
         self.markets = markets
+        isInformed = !inquires
         let allowed = markets.values.map(\.backfill.weightPerMinute).min() ?? 0
         budget = WeightBudget(
             perMinute: min(allowed, markets.values.map(\.settings.weightPerMinute).min() ?? 0),
@@ -140,11 +146,13 @@ struct RepairPlanner {
             opensAt = opening
             return nil
         }
-        budget.begin(backfill.weight)
+        let inquiry = isInformed ? nil : market.backfill.usageRequest
+        budget.begin((inquiry ?? backfill).weight)
         counts.requests += 1
         return Request(
-            gap: gaps[place].number, market: gaps[place].range.market, range: gaps[place].range,
-            backfill: backfill, timeoutNanos: market.settings.timeoutNanos)
+            gap: inquiry == nil ? gaps[place].number : 0, market: gaps[place].range.market,
+            range: gaps[place].range, backfill: inquiry ?? backfill,
+            timeoutNanos: market.settings.timeoutNanos, isInquiry: inquiry != nil)
     }
 
     /// When ``next(now:realtime:)`` should be called again at the latest, monotonic ns.
@@ -177,6 +185,7 @@ struct RepairPlanner {
         case .events(_, _, let weight), .status(_, _, let weight), .unreadable(_, let weight): used = weight
         case .failed: break
         }
+        if case .failed = answer {} else { isInformed = true }
         budget.end(request.backfill.weight, used: used, now: now)
         let place = gaps.firstIndex { $0.number == request.gap }
         switch answer {

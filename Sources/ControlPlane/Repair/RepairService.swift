@@ -101,7 +101,7 @@ final class RepairService: Sendable {
         }
         var seed: UInt64 = 0
         _ = ck_random(&seed, 8)
-        var planner = RepairPlanner(markets: markets, seed: seed)
+        var planner = RepairPlanner(markets: markets, seed: seed, inquires: true)
         var undelivered: [(lane: Int, delivery: RepairDelivery)] = []
         var taken = lanes.map { _ in 0 }
         var sent: [[Hole]] = lanes.map { _ in [] }
