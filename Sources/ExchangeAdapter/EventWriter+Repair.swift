@@ -192,6 +192,10 @@ extension EventWriter {
             next = missing.upperBound + 1
         }
         guard next <= ids.upperBound else { return }
+        if history.pointee.settledFrom == 0 || history.pointee.settledAfter != sequence.pointee.newest {
+            history.pointee.settledFrom = next
+            history.pointee.settledAfter = sequence.pointee.newest
+        }
         sequence.pointee.expected = ids.upperBound + 1
         report(next...ids.upperBound, state, index, cause)
     }

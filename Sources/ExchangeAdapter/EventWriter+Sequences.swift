@@ -96,7 +96,11 @@ extension EventWriter {
         repairHistory(history, expected: state.pointee.expected)
         let isKnown = history.pointee.stretches.contains(id, expected: state.pointee.expected)
         let newest = state.pointee.newest
-        if newest > 0, time != absentInteger, time > (isKnown ? newest : newest &+ EventWriter.restartMargin)
+        let isSettled =
+            history.pointee.settledFrom > 0 && id >= history.pointee.settledFrom
+            && newest == history.pointee.settledAfter
+        if newest > 0, !isSettled, time != absentInteger,
+            time > (isKnown ? newest : newest &+ EventWriter.restartMargin)
         {
             if history.pointee.head == 0 {
                 restart(index, id: id, time: time)
@@ -140,6 +144,7 @@ extension EventWriter {
         state.pointee.expected = id
         state.pointee.newest = time
         sequences.progress(index).clear()
+        history.pointee.settledFrom = 0
         history.pointee.epoch &+= 1
         history.pointee.askedTo = 0
     }

@@ -44,6 +44,11 @@ struct SequenceHistory: BitwiseCopyable {
     var earlierFirst: Int64
     var earlierEnd: Int64
     var earlierTime: Int64
+    /// From this id on the latest ids were settled without an event, when the newest event had the time
+    /// `settledAfter`: one of them that comes late nonetheless is newer than all that was published, and no new count
+    /// for that.
+    var settledFrom: Int64 = 0
+    var settledAfter: Int64 = 0
     /// Events that wait for ids before them, by rising id: indices in the pool plus 1; 0: none.
     var head: UInt32
     var tail: UInt32
