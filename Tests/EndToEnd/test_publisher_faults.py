@@ -103,11 +103,12 @@ def test_c_answers_after_a_goaway(driver, identity):
         stored = [batch for entries in script.stored.values() for batch, _ in entries]
         return report, len(stored) - len(set(stored)), service.goaways
 
-    # libcurl itself may send a request again on a new connection, so a few may come twice.
+    # libcurl itself may send a request again on a new connection, so a few may come twice: none or one, on a busy machine
+    # some. Without the remedy each GOAWAY costs one or more.
     report, twice, goaways = run()
-    assert report["withoutStatus"] > 0 and twice <= goaways / 3, (report, twice, goaways)
+    assert report["withoutStatus"] > 0 and twice <= goaways * 2 / 3, (report, twice, goaways)
     report, twice, goaways = run("--without", "C")
-    assert twice > goaways / 2, (report, twice, goaways)
+    assert twice > goaways * 2 / 3, (report, twice, goaways)
 
 
 def test_d_servers_that_end_connections_for_resets(driver, identity):

@@ -135,6 +135,13 @@ import Testing
         #expect(!slot.reports.contains { if case .silent = $0 { true } else { false } })
     }
 
+    @Test func whereNothingComesAsItDidAListThatIsNotAnsweredEndsTheConnection() throws {
+        var slot = try busy()
+        // Bytes trickle, and no frame is ever whole.
+        slot.pass(40 * .second)
+        #expect(drops(slot))
+    }
+
     @Test func aChangeThatIsRefusedLeavesAllOthersAlone() throws {
         var slot = try busy(streams: 3)
         slot.machine.change(

@@ -207,7 +207,9 @@ extension SlotMachine {
     /// A request was not answered in time. A connection that brings data is not given up for it before another one does.
     mutating func unanswered(_ request: SlotRequest, _ side: Int, silent: Int64, _ now: Int64) {
         let isProbe = request.method == .list
-        let isSilent = isProbe && silent >= max(limits.probeAfterNanos, limits.probeAnswerNanos)
+        let isSilent =
+            isProbe
+            && (silent >= max(limits.probeAfterNanos, limits.probeAnswerNanos) || !bringsWhatItDid(side, now))
         report(isSilent ? .silent(nanos: silent) : .unanswered(id: request.id))
         guard side == primary, links[side].wasLive, !isSilent else {
             return lose(side, isProbe ? .silence : .request, now)

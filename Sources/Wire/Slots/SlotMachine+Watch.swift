@@ -129,6 +129,18 @@ extension SlotMachine {
         }
     }
 
+    /// Whether any stream of those whose rate is known still comes as it did. Where none does, bytes may trickle all the
+    /// same.
+    func bringsWhatItDid(_ side: Int, _ now: Int64) -> Bool {
+        streams.contains { state in
+            guard state.acknowledged[side] > 0, state.meanNanos > 0 || state.stream.period != nil else {
+                return false
+            }
+            let cell = activity.read(stream: state.stream.id, member: leg * 2 + side)
+            return cell.generation == links[side].generation && now - cell.last < allowedSilence(state, now)
+        }
+    }
+
     /// The connection does not say what it holds: its suspects are asked for again as if it held them.
     mutating func suspectWithoutList(_ side: Int, _ now: Int64) {
         for index in streams.indices where streams[index].acknowledged[side] > 0 {
