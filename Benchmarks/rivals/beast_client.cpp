@@ -1,5 +1,5 @@
 // A WebSocket client with Boost.Beast and simdjson, as its documentation shows how: one asynchronous read a message.
-//   beast_client --port P --symbols FILE [--authority ca.pem] [--parse none|simdjson|speculating] [--seconds S]
+//   beast_client --port P --symbols FILE [--authority ca.pem] [--parse none|simdjson|simdjson-tuned|speculating] [--seconds S]
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>

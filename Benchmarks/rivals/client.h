@@ -27,7 +27,7 @@ struct Options {
             const std::string name = words[i], value = words[i + 1];
             if (name == "--port") port = value;
             else if (name == "--authority") authority = value; // PEM; without it: no TLS
-            else if (name == "--parse") parse = value;         // none | simdjson | speculating
+            else if (name == "--parse") parse = value;         // none | simdjson | simdjson-tuned | speculating
             else if (name == "--symbols") read_symbols(value); // a file, one a line
             else if (name == "--warm") warm = std::stod(value);
             else if (name == "--seconds") seconds = std::stod(value);
@@ -72,13 +72,16 @@ class Parser {
         std::vector<const char *> names;
         for (const auto &symbol : options.symbols) names.push_back(symbol.c_str());
         if (options.parse == "simdjson") {
+            self_ = rv_plain_make(names.data(), names.size());
+            decode_ = rv_plain_decode;
+        } else if (options.parse == "simdjson-tuned") {
             self_ = rv_simdjson_make(names.data(), names.size());
             decode_ = rv_simdjson_decode;
         } else if (options.parse == "speculating") {
             self_ = rv_speculating_make(names.data(), names.size());
             decode_ = rv_speculating_decode;
         } else if (options.parse != "none") {
-            throw std::runtime_error("--parse is none, simdjson or speculating");
+            throw std::runtime_error("--parse is none, simdjson, simdjson-tuned or speculating");
         }
     }
     void take(const uint8_t *base, const rv_slice *slices, size_t count) {

@@ -1,5 +1,5 @@
 // A WebSocket client by hand: epoll, OpenSSL with read-ahead, frames found in place in one buffer and decoded by the run.
-//   hand_client --port P --symbols FILE [--authority ca.pem] [--parse none|simdjson|speculating] [--seconds S]
+//   hand_client --port P --symbols FILE [--authority ca.pem] [--parse none|simdjson|simdjson-tuned|speculating] [--seconds S]
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
