@@ -50,6 +50,15 @@ struct Router: ~Copyable {
         }
     }
 
+    /// The place of an event's source in its input's table.
+    @inline(__always) static func place(_ header: EventHeader) -> Int {
+        header.kind == .deadLetter
+            ? Int(header.variant) : Int(header.instrument) &* slotsPerInstrument &+ slot(header)
+    }
+
+    /// Whether the tables of all sources are more than the caches next to the processor hold.
+    var isWide: Bool { sourceCount > 256 }
+
     /// Makes the source of an event that is the first of its kind; nil where the tables are full.
     @inline(never) mutating func make(_ header: EventHeader, instruments: InstrumentTable) -> Int32? {
         guard Int(sourceCount) < sourceCapacity else { return nil }

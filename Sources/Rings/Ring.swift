@@ -162,6 +162,19 @@ public final class RingConsumerBox: @unchecked Sendable {
             count: Int(truncatingIfNeeded: record.load(as: UInt64.self)))
     }
 
+    /// Where the record that ``peek()`` shows begins, for ``payload(at:)``.
+    @inlinable public var position: UInt64 { head }
+
+    /// The payload of a record further on that was published when ``peek()`` last looked, without taking anything; nil
+    /// behind the last of them. The next one begins ``Ring/recordSize(_:)`` further on.
+    @inlinable public func payload(at position: UInt64) -> UnsafeRawBufferPointer? {
+        guard position != cachedTail else { return nil }
+        let record = data + Int(truncatingIfNeeded: position & mask)
+        return UnsafeRawBufferPointer(
+            start: record + Ring.recordHeaderSize,
+            count: Int(truncatingIfNeeded: record.load(as: UInt64.self)))
+    }
+
     /// Takes the record that ``peek()`` showed.
     @inlinable public mutating func advance() {
         let record = data + Int(truncatingIfNeeded: head & mask)

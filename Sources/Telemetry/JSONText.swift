@@ -1,7 +1,7 @@
 /// Writes JSON strings.
-enum JSONText {
+package enum JSONText {
     /// The text in quotes; control characters escaped, so that the result is one line.
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

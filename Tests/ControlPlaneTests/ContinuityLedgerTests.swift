@@ -1,4 +1,5 @@
 import ExchangeAdapter
+import Foundation
 import MarketData
 import Testing
 
@@ -123,5 +124,45 @@ import Testing
         let series = try #require(ledger.document(time: 0).series.first { $0.type == "trade" })
         #expect(series.intervals.count == ContinuityLedger.intervalsMax && series.forgotten > 0)
         #expect(series.intervals.last?.state == .proven && series.lost == 100)
+    }
+
+    private func temporaryDirectory() throws -> String {
+        let path = NSTemporaryDirectory() + "ledger-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        return path
+    }
+
+    @Test func whatIsWrittenIsReadAsItWas() throws {
+        let directory = try temporaryDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let document = ContinuityLedger.Document(
+            time: .max,
+            series: [
+                .init(
+                    exchange: "binance", symbol: "币安\"\\\u{2028}人生\n", type: "kline_1m",
+                    intervals: [
+                        .init(state: .proven, from: 1, to: 2),
+                        .init(
+                            state: .gap, from: 2, to: 3, firstMissing: 0, lastMissing: .max, missing: 7,
+                            cause: "outage"),
+                        .init(state: .assumed, from: .min),
+                    ], forgotten: 4, repaired: 5, absent: 6, lost: 7)
+            ]
+                + (0..<2_000).map { .init(exchange: "binance-usdm", symbol: "S\($0)", type: "trade") })
+        try document.write(to: directory + "/continuity.json")
+        #expect(try ContinuityText.load(dataDirectory: directory) == document)
+        try ContinuityLedger.Document(time: 1, series: []).write(to: directory + "/continuity.json")
+        #expect(try ContinuityText.load(dataDirectory: directory) == .init(time: 1, series: []))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["continuity.json"])
+    }
+
+    @Test func aLedgerThatCannotBeWrittenSaysWhere() throws {
+        let directory = try temporaryDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let path = directory + "/none/continuity.json"
+        let failure = #expect(throws: FileReplacement.Failure.self) {
+            try ContinuityLedger.Document(time: 1, series: []).write(to: path)
+        }
+        #expect(failure?.description == "cannot make \(path).new: No such file or directory")
     }
 }

@@ -44,6 +44,8 @@ static inline void ck_pause(void) {
     __asm__ volatile("yield");
 #endif
 }
+/// Asks for a cache line; any address will do.
+static inline void ck_prefetch(const void *address) { __builtin_prefetch(address); }
 void ck_yield(void);
 void ck_sleep_nanos(int64_t nanos);
 

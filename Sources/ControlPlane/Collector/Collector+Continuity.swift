@@ -73,14 +73,11 @@ extension Collector {
         guard keepsLedger else { return }
         let begin = ck_monotonic_nanos()
         let changes = continuity.changeCount
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
         var problem = ""
-        do {
-            try encoder.encode(continuityDocument()).write(
-                to: URL(fileURLWithPath: ledgerPath), options: .atomic)
+        do throws(FileReplacement.Failure) {
+            try continuityDocument().write(to: ledgerPath)
         } catch {
-            problem = error.localizedDescription
+            problem = error.description
         }
         let end = ck_monotonic_nanos()
         let isNews = ledgerTimes.withLock { times in
@@ -95,7 +92,7 @@ extension Collector {
             logger.info("continuity: \(ledgerPath) is written again")
         } else {
             logger.warning(
-                "continuity: \(ledgerPath) cannot be written: \(problem); the next start will not know of earlier gaps"
+                "continuity: \(problem); the next start will not know of earlier gaps"
             )
         }
     }

@@ -116,31 +116,14 @@ struct Checkpoint: Equatable {
 
     // MARK: File
 
-    /// Replaces the file: written beside it, synced, renamed, the directory synced.
+    /// Replaces the file.
     func write(to path: String) throws(Unusable) {
-        let new = path + ".new"
-        _ = unlink(new)
-        let descriptor = ck_create_for_append(new)
-        guard descriptor >= 0 else { throw Checkpoint.failure("make", new, Int(descriptor)) }
-        let bytes = text
-        var at = 0
-        while at < bytes.count {
-            let written = bytes[at...].withUnsafeBytes { ck_write(descriptor, $0.baseAddress, $0.count) }
-            guard written > 0 else {
-                ck_close(descriptor)
-                throw Checkpoint.failure("write", new, Int(written))
-            }
-            at += Int(written)
-        }
-        let synced = ck_sync_data(descriptor)
-        ck_close(descriptor)
-        guard synced == 0 else { throw Checkpoint.failure("sync", new, Int(synced)) }
-        guard rename(new, path) == 0 else { throw Checkpoint.failure("rename", new, Int(-errno)) }
-        let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        let directory = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if directory >= 0 {
-            _ = fsync(directory)
-            close(directory)
+        do throws(FileReplacement.Failure) {
+            var file = try FileReplacement(path)
+            try file.append(text)
+            try file.finish()
+        } catch {
+            throw Checkpoint.unusable(error)
         }
     }
 
@@ -149,24 +132,24 @@ struct Checkpoint: Equatable {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
-            throw failure("open", path, Int(-errno))
+            throw unusable(.init("open", path, code: Int(errno)))
         }
         defer { close(descriptor) }
         var text: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while text.count < 256 << 20 {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
-            guard count >= 0 else { throw failure("read", path, Int(-errno)) }
+            guard count >= 0 else { throw unusable(.init("read", path, code: Int(errno))) }
             if count == 0 { break }
             text += chunk[..<count]
         }
         return try Checkpoint(text: text)
     }
 
-    private static func failure(_ action: String, _ path: String, _ code: Int) -> Unusable {
+    private static func unusable(_ failure: FileReplacement.Failure) -> Unusable {
         Unusable(
-            description: "cannot \(action) \(path): \(String(cString: strerror(Int32(clamping: -code))));"
-                + " give the collector a data directory that it may write (collector.dataDirectory)")
+            description: "\(failure); give the collector a data directory that it may write"
+                + " (collector.dataDirectory)")
     }
 }
 
