@@ -125,7 +125,7 @@ extension EventWriter {
                 let isCounted = history.pointee.isCounted
                 history.pointee.isCounted = false
                 history.pointee.isReleased = false
-                history.pointee.stretches.jump(from: expected, to: entry.id)
+                jump(index, to: entry.id, market: market)
                 reportGap(
                     index, first: expected, last: entry.id - 1, state: .open, cause: entry.cause,
                     market: market, time: received, isCounted: isCounted)

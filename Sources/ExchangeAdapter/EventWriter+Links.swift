@@ -56,6 +56,7 @@ extension EventWriter {
                 held.hasReleased = true
                 guard settle(now: .max) else { return }
             }
+            uncountHoles(index)
             sequences.forget(index)
         case .gap, .deadLetter, .depth: break
         case .kline:

@@ -62,12 +62,8 @@ extension EventWriter {
     /// False where the event ring is too full for it: nothing was done then.
     /// `now`: monotonic ns.
     public mutating func take(_ delivery: RepairDelivery, now: Int64) -> Bool {
-        // Each event may have a gap event before it and one behind it.
-        let each = 2 * MemoryLayout<Gap>.stride + MemoryLayout<AggTrade>.stride + 64
-        let room =
-            delivery.range.kind == .kline
-            ? room(forBarsOf: delivery) : (delivery.events.count + 2 + Stretches.capacity) * each
-        guard producer.reserve(room) != nil else { return false }
+        let index = SequenceTable.index(delivery.range.kind, instrument: delivery.range.instrument)
+        guard producer.reserve(room(for: delivery, index)) != nil else { return false }
         deliveriesTaken += 1
         source = RunSource()
         source.market = delivery.range.market
@@ -77,13 +73,13 @@ extension EventWriter {
             takeBars(delivery)
             return true
         }
-        let index = SequenceTable.index(delivery.range.kind, instrument: delivery.range.instrument)
+        // The last of a hole of an earlier run, which lies below all stretches.
+        if delivery.range.isResumed, delivery.ids.upperBound == delivery.range.last {
+            counters.openGap(-1, delivery.range.kind, market: source.market)
+        }
         guard sequences.history(index).pointee.epoch == delivery.range.epoch else {
             // The count that the ids are of is gone, and so is what was known of them.
             report(delivery.ids, .lost, index, delivery.range.cause)
-            if delivery.ids.upperBound == delivery.range.last {
-                counters.openGap(-1, delivery.range.kind, market: source.market)
-            }
             return true
         }
         var next = delivery.ids.lowerBound
@@ -113,6 +109,15 @@ extension EventWriter {
         return true
     }
 
+    /// Room in the ring for everything that a delivery can become.
+    private func room(for delivery: RepairDelivery, _ index: Int) -> Int {
+        if delivery.range.kind == .kline { return room(forBarsOf: delivery) }
+        // Each event may have a gap event before it and one behind it, and so has each piece that is settled.
+        let gap = MemoryLayout<Gap>.stride + 32
+        return delivery.events.count * (2 * gap + MemoryLayout<AggTrade>.stride + 32)
+            + (2 + sequences.history(index).pointee.stretches.pieces(of: delivery.ids)) * gap
+    }
+
     private mutating func endRun(_ filled: inout ClosedRange<Int64>?, _ index: Int, _ cause: GapCause) {
         if let ids = filled { report(ids, .repaired, index, cause) }
         filled = nil
@@ -136,11 +141,10 @@ extension EventWriter {
                 counters.duplicate(kind, market: source.market)
                 return false
             }
-            note(history.pointee.stretches.insert(late: id...id, expected: state.pointee.expected), kind)
+            takeIn(late: id...id, index, market: source.market)
         } else {
-            if id > state.pointee.expected {
-                history.pointee.stretches.jump(from: state.pointee.expected, to: id)
-            }
+            // A hole begins at what was expected, but for one of an earlier run: nothing is known of what is before it.
+            if id > state.pointee.expected { beginAnew(index, at: id) }
             state.pointee.expected = id + 1
         }
         let size: Int
@@ -173,7 +177,6 @@ extension EventWriter {
     private mutating func settle(
         _ ids: ClosedRange<Int64>, as state: GapState, _ index: Int, _ cause: GapCause
     ) {
-        let kind = SequenceTable.kind(index)
         let sequence = sequences.states + index
         let history = sequences.history(index)
         var next = ids.lowerBound
@@ -186,8 +189,7 @@ extension EventWriter {
                 next = last + 1
                 continue
             }
-            note(
-                history.pointee.stretches.insert(late: missing, expected: sequence.pointee.expected), kind)
+            takeIn(late: missing, index, market: source.market)
             report(missing, state, index, cause)
             next = missing.upperBound + 1
         }
@@ -196,15 +198,8 @@ extension EventWriter {
             history.pointee.settledFrom = next
             history.pointee.settledAfter = sequence.pointee.newest
         }
+        if next > sequence.pointee.expected { beginAnew(index, at: next) }
         sequence.pointee.expected = ids.upperBound + 1
         report(next...ids.upperBound, state, index, cause)
-    }
-
-    private func note(_ late: Stretches.Late, _ kind: EventKind) {
-        switch late {
-        case .below, .inHole: return
-        case .split: counters.openGap(1, kind, market: source.market)
-        case .filled: counters.openGap(-1, kind, market: source.market)
-        }
     }
 }

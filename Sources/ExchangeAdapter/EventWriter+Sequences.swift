@@ -26,7 +26,7 @@ extension EventWriter {
         } else if id < expected {
             behind(kind, index, id: id, time: time, size: size)
         } else {
-            sequences.history(index).pointee.stretches.begin(at: id)
+            beginAnew(index, at: id)
             accept(kind, index, id: id, time: time, size: size)
         }
         if held.sequenceCount > 0 { reconsider(index) }
@@ -70,8 +70,7 @@ extension EventWriter {
             if waits { return commit(kind, size) }
         }
         let expected = state.pointee.expected
-        repairHistory(history, expected: expected)
-        history.pointee.stretches.jump(from: expected, to: id)
+        jump(index, to: id, market: source.market)
         accept(kind, index, id: id, time: time, size: size)
         reportGap(
             index, first: expected, last: id - 1, state: .open, cause: cause, market: source.market,
@@ -93,7 +92,6 @@ extension EventWriter {
     private mutating func behind(_ kind: EventKind, _ index: Int, id: Int64, time: Int64, size: Int) {
         let state = sequences.states + index
         let history = sequences.history(index)
-        repairHistory(history, expected: state.pointee.expected)
         let isKnown = history.pointee.stretches.contains(id, expected: state.pointee.expected)
         let newest = state.pointee.newest
         let isSettled =
@@ -114,23 +112,14 @@ extension EventWriter {
         if isKnown {
             return counters.duplicate(kind, market: source.market)
         }
-        let late = history.pointee.stretches.insert(late: id...id, expected: state.pointee.expected)
+        takeIn(late: id...id, index, market: source.market)
         if source.isPaired { countWon() }
         commit(kind, size)
-        switch late {
-        case .below: return
-        case .inHole: break
-        case .split: counters.openGap(1, kind, market: source.market)
-        case .filled: counters.openGap(-1, kind, market: source.market)
-        }
+        // What lies below the first id of all was never told as missing.
+        guard id > history.pointee.stretches.base else { return }
         reportGap(
             index, first: id, last: id, state: .repaired, cause: .sequence, market: source.market,
             time: source.receivedTime)
-    }
-
-    /// The one way to come here without a stretch: the first id was 0, which is what is expected of nothing.
-    private func repairHistory(_ history: UnsafeMutablePointer<SequenceHistory>, expected: Int64) {
-        if history.pointee.stretches.count == 0, expected > 0 { history.pointee.stretches.begin(at: 0) }
     }
 
     /// A new count begins with `id`.
@@ -140,7 +129,7 @@ extension EventWriter {
         history.pointee.earlierFirst = history.pointee.stretches.lastFirst
         history.pointee.earlierEnd = state.pointee.expected
         history.pointee.earlierTime = state.pointee.newest
-        history.pointee.stretches.begin(at: id)
+        beginAnew(index, at: id)
         state.pointee.expected = id
         state.pointee.newest = time
         sequences.progress(index).clear()
@@ -153,6 +142,44 @@ extension EventWriter {
     mutating func reportRestart(_ index: Int, id: Int64, market: Int, received: Int64) {
         reportGap(
             index, first: 0, last: id - 1, state: .open, cause: .restart, market: market, time: received)
+    }
+
+    // MARK: Stretches
+
+    /// An id follows that is further up than the expected one, so that there is a hole before it. Who tells of the hole
+    /// counts it; holes that are forgotten for it are counted off here.
+    mutating func jump(_ index: Int, to id: Int64, market: Int) {
+        let history = sequences.history(index)
+        history.pointee.market = UInt16(truncatingIfNeeded: market)
+        let change = history.pointee.stretches.jump(
+            from: sequences.states[index].expected, to: id, most: stretchesMost(index, market: market),
+            room: &sequences.stretchRoom.pointee)
+        if change != 1 { counters.openGap(change - 1, SequenceTable.kind(index), market: market) }
+    }
+
+    /// Ids below the expected one are done with that were not before. Holes are counted as they then are.
+    mutating func takeIn(late ids: ClosedRange<Int64>, _ index: Int, market: Int) {
+        let change = sequences.history(index).pointee.stretches.insert(
+            late: ids, most: stretchesMost(index, market: market), room: &sequences.stretchRoom.pointee)
+        if change != 0 { counters.openGap(change, SequenceTable.kind(index), market: market) }
+    }
+
+    private func stretchesMost(_ index: Int, market: Int) -> Int {
+        repairs(SequenceTable.kind(index), market: market) ? Stretches.many : Stretches.few
+    }
+
+    /// Nothing is known of any id before this one.
+    mutating func beginAnew(_ index: Int, at id: Int64) {
+        uncountHoles(index)
+        sequences.history(index).pointee.stretches.begin(at: id, room: &sequences.stretchRoom.pointee)
+    }
+
+    /// Holes that are about to be forgotten are counted no longer.
+    func uncountHoles(_ index: Int) {
+        let history = sequences.history(index)
+        let holes = history.pointee.stretches.holeCount
+        guard holes > 0 else { return }
+        counters.openGap(-holes, SequenceTable.kind(index), market: Int(history.pointee.market))
     }
 
     // MARK: Members

@@ -23,6 +23,8 @@ public struct MissingRange: Sendable, Equatable {
     public var epoch: UInt32
     /// When the hole was seen, monotonic ns.
     public var seen: Int64
+    /// Whether an earlier run saw it, so that its ids lie below all that this one knows of.
+    var isResumed = false
 
     /// A range.
     public init(

@@ -103,15 +103,22 @@ extension EventWriter {
         let index = SequenceTable.index(kind, instrument: instrument)
         sequences.states[index] = SequenceState(
             expected: expected, newest: newest, connection: SequenceTable.checkpoint)
-        sequences.history(index).pointee.stretches.begin(at: expected)
+        sequences.history(index).pointee.stretches.begin(
+            at: expected, room: &sequences.stretchRoom.pointee)
     }
 
     /// Before the first frame: a hole that a checkpoint tells of is to be filled still.
     public mutating func resume(_ hole: MissingRange) {
+        var hole = hole
+        hole.isResumed = true
         guard let repair, hole.market < repair.missing.count, repair.missing[hole.market].send(hole) else {
             return
         }
         holesTold += 1
-        if hole.kind == .kline { resumeBars(hole) }
+        if hole.kind == .kline {
+            resumeBars(hole)
+        } else {
+            counters.openGap(1, hole.kind, market: hole.market)
+        }
     }
 }

@@ -59,6 +59,7 @@ struct SequenceHistory: BitwiseCopyable {
     /// Place in the list of sequences that wait.
     var position: UInt32
     var shard: UInt32
+    /// Known where something is or was missing.
     var market: UInt16
     /// The first of them may go on whatever is missing.
     var isReleased: Bool
@@ -75,6 +76,8 @@ struct SequenceHistory: BitwiseCopyable {
     @usableFromInline let states: UnsafeMutablePointer<SequenceState>
     private let progressMemory: UnsafeMutableRawPointer
     private let historyMemory: UnsafeMutableRawPointer
+    /// What is left of `Stretches.roomOfLane`.
+    let stretchRoom: UnsafeMutablePointer<Int>
     let count: Int
 
     init(instrumentCapacity: Int) {
@@ -86,12 +89,18 @@ struct SequenceHistory: BitwiseCopyable {
         self.states = states.bindMemory(to: SequenceState.self, capacity: count)
         progressMemory = progress
         historyMemory = history
+        stretchRoom = .allocate(capacity: 1)
+        stretchRoom.initialize(to: Stretches.roomOfLane)
     }
 
     // Inlinable because its owner is: the 6.3 optimizer aborts on a deinit that is not, inside one that is.
     @inlinable deinit { freeMemory() }
 
     @usableFromInline func freeMemory() {
+        for index in 0..<count where states[index].expected != 0 {
+            history(index).pointee.stretches.begin(at: 0, room: &stretchRoom.pointee)
+        }
+        stretchRoom.deallocate()
         ck_zeroed_free(states)
         ck_zeroed_free(progressMemory)
         ck_zeroed_free(historyMemory)
@@ -114,6 +123,7 @@ struct SequenceHistory: BitwiseCopyable {
     func forget(_ index: Int) {
         let epoch = history(index).pointee.epoch
         defer { history(index).pointee.epoch = epoch &+ 1 }
+        history(index).pointee.stretches.begin(at: 0, room: &stretchRoom.pointee)
         states[index] = SequenceState(expected: 0, newest: 0, connection: 0)
         progress(index).clear()
         (historyMemory + index * MemoryLayout<SequenceHistory>.stride).initializeMemory(
