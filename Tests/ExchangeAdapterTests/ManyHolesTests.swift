@@ -31,9 +31,10 @@ import Testing
         }
     }
 
-    private func bench(repairs: Bool = true) throws -> (WriterBench, RepairMailbox) {
+    private func bench(repairs: Bool = true, ringBytes: Int = 1 << 20) throws -> (WriterBench, RepairMailbox)
+    {
         let mailbox = RepairMailbox(patience: [repairs ? patience : nil], served: [[.trade]])
-        let bench = try WriterBench(repair: mailbox)
+        let bench = try WriterBench(ringBytes: ringBytes, repair: mailbox)
         bench.open(0)
         return (bench, mailbox)
     }
@@ -177,6 +178,32 @@ import Testing
         #expect(gapsOpen(bench) == 0)
         #expect(books.settledTwice.isEmpty && Set(books.settled.keys) == books.open)
         for (id, state) in books.settled { #expect((state == .lost) == !books.published.contains(id)) }
+    }
+
+    /// Where the ring has no room for all of the pieces, nothing is done yet.
+    @Test func aHoleOfManyPiecesWaitsForRoom() throws {
+        let (bench, mailbox) = try self.bench(ringBytes: 1 << 16)
+        bench.trade(1)
+        bench.trade(602)
+        #expect(bench.settle())
+        bench.now += patience
+        #expect(bench.settle())
+        let hole = try #require(mailbox.missing[0].drain(limit: 1).first)
+        var books = Books()
+        for id in stride(from: Int64(3), to: 602, by: 2) {
+            bench.trade(id)
+            books.note(bench.take())
+        }
+        #expect(gapsOpen(bench) == 300)
+        var last: Int64 = 602
+        while bench.trade(last + 1) { last += 1 }
+        let given = delivery(hole, 2...601, lacking: Set(2...601), others: .absent)
+        #expect(!bench.deliver(given))
+        #expect(gapsOpen(bench) == 300)
+        books.note(bench.take())
+        #expect(bench.deliver(given))
+        books.note(bench.take())
+        #expect(gapsOpen(bench) == 0 && Set(books.settled.keys) == books.open && books.settledTwice.isEmpty)
     }
 
     /// Neither holes that were filled meanwhile nor those in pieces are counted wrong where all that was known is forgotten.
