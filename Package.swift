@@ -54,7 +54,8 @@ let package = Package(
         .target(
             name: "ExchangeAdapter", dependencies: ["CKernel", "MarketData", "Rings", "ByteScanning", "Wire"]),
         .target(
-            name: "BinanceAdapter", dependencies: ["ExchangeAdapter", "ByteScanning", "MarketData", "Rings"]),
+            name: "BinanceAdapter",
+            dependencies: ["ExchangeAdapter", "ByteScanning", "CKernel", "MarketData", "Rings"]),
         .target(name: "Parsing", dependencies: ["ExchangeAdapter", "Wire", "Rings", "MarketData"]),
         .target(
             name: "Batching", dependencies: ["MarketData", "Rings", "ExchangeAdapter", "CKernel", "CZstd"]),

@@ -38,6 +38,7 @@ final class BinanceDecoder: FrameDecoder {
             hasRoom = hasRoom && !events.isHolding
             guard hasRoom || events.hasRoom(forFrameOf: slice.length) else { break }
             let frame = run.frame(index)
+            if reader.layouts.isWide { reader.askAhead(of: index, in: run, count: count, events) }
             // The last frame stands for one behind it.
             let next = reader.layouts.guess(run.frame(min(index &+ 1, count &- 1)))
             if slice.isBinary {
@@ -85,6 +86,17 @@ struct FrameReader {
     func free() {
         streams.free()
         layouts.free()
+    }
+
+    /// hot: asks for the memory that the frames behind this one need: each step's address stands in what the step before
+    /// asked for, so it is taken some frames later.
+    @inline(__always)
+    func askAhead(of index: Int, in run: FrameRun, count: Int, _ events: borrowing EventWriter) {
+        let last = count &- 1
+        layouts.askBucket(of: run.frame(min(index &+ 9, last)))
+        layouts.askLayout(of: run.frame(min(index &+ 6, last)))
+        let layout = LayoutTable.values(layouts.guess(run.frame(min(index &+ 3, last))))
+        events.askFor(stream: layout.stream, kind: layout.kind, instrument: layout.instrument)
     }
 
     /// One frame, however it is written. Room for all that it can become has been asked for.

@@ -1,4 +1,5 @@
 import ByteScanning
+import CKernel
 import ExchangeAdapter
 import MarketData
 
@@ -35,6 +36,8 @@ struct LayoutTable: BitwiseCopyable {
     private let masks: UnsafeMutableRawPointer
     private let shift: UInt64
     private let mask: Int
+    /// Whether layouts, and what else is known of their streams, are more than the caches next to the processor hold.
+    let isWide: Bool
 
     /// Fewer bytes are not compared at all: there is no frame so short.
     static var frameMin: Int { 96 }
@@ -59,6 +62,7 @@ struct LayoutTable: BitwiseCopyable {
                         secondLength: UInt8(texts[2].count)), texts
                 ))
         }
+        isWide = made.count > 256
         let bytes = max(1, made.count) * StreamLayout.stride
         layouts = .allocate(byteCount: bytes, alignment: 64)
         layouts.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
@@ -107,6 +111,21 @@ struct LayoutTable: BitwiseCopyable {
     func guess(_ frame: UnsafeRawBufferPointer) -> UnsafeRawPointer {
         guard let start = frame.baseAddress else { return UnsafeRawPointer(layouts) }
         return UnsafeRawPointer(layouts + Int(max(1, buckets[slot(of: start)]) &- 1) &* StreamLayout.stride)
+    }
+
+    /// Asks for the frame's own bucket.
+    @inline(__always)
+    func askBucket(of frame: UnsafeRawBufferPointer) {
+        if let start = frame.baseAddress { ck_prefetch(buckets + slot(of: start)) }
+    }
+
+    /// Asks for the layout in the frame's own bucket.
+    @inline(__always)
+    func askLayout(of frame: UnsafeRawBufferPointer) {
+        let layout = guess(frame)
+        ck_prefetch(layout)
+        ck_prefetch(layout + 64)
+        ck_prefetch(layout + 128)
     }
 
     /// The layout whose prefix the frame, of at least ``frameMin`` bytes, begins with.

@@ -1,3 +1,4 @@
+import CKernel
 import MarketData
 import Rings
 import Wire
@@ -100,6 +101,16 @@ import Wire
             preconditionFailure("begin without room: hasRoom(forFrameOf:) was not asked")
         }
         return room.assumingMemoryBound(to: Event.self)
+    }
+
+    /// hot: asks for the memory that an event of this stream will need.
+    @inlinable public func askFor(stream: UInt32, kind: EventKind, instrument: UInt32) {
+        activity.askFor(stream: stream, member: source.member)
+        switch kind {
+        case .trade, .aggTrade:
+            ck_prefetch(sequences.states + SequenceTable.index(kind, instrument: instrument))
+        default: break
+        }
     }
 
     /// hot: the event that was begun last is complete; it is of `kind`. It is published, or dropped as a repeat, or

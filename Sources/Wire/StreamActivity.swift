@@ -68,6 +68,9 @@ public final class StreamActivity: @unchecked Sendable {
         cells + (Int(stream) &* StreamActivity.members &+ member) &* Word.all
     }
 
+    /// hot: asks for the memory that ``record(stream:member:generation:now:)`` will need.
+    @inlinable public func askFor(stream: UInt32, member: Int) { ck_prefetch(cell(stream, member)) }
+
     /// hot: a payload of `stream` came on `member`'s connection `generation` at `now`, monotonic ns.
     @inlinable public func record(stream: UInt32, member: Int, generation: UInt32, now: Int64) {
         guard Int(stream) < capacity else { return }

@@ -49,6 +49,26 @@ import Testing
         }
     }
 
+    /// Where sources are many, events are looked at before their turn.
+    @Test func manyInstrumentsStayApart() throws {
+        let bench = try BatchBench()
+        let symbols = (0..<400).map { "S\($0)USDT" }
+        for id in 1...3 as ClosedRange<Int64> {
+            for symbol in symbols { try bench.putTrade(symbol, id: id) }
+            bench.work()
+        }
+        bench.flush()
+        let closed = try bench.take()
+        #expect(closed.map(\.symbol) == symbols)
+        for batch in closed {
+            #expect(batch.lines.count == 3)
+            for (index, line) in batch.lines.enumerated() {
+                #expect(line.contains("\"symbol\":\"\(batch.symbol ?? "")\",\"sequence\":\(index + 1),"))
+                #expect(line.contains("\"tradeId\":\(index + 1),"))
+            }
+        }
+    }
+
     @Test func closesByAge() throws {
         let bench = try BatchBench { $0.maxDelayNanos = 1 }
         try bench.putTrade(id: 1)

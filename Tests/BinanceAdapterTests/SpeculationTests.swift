@@ -55,6 +55,28 @@ struct SpeculationTests {
             Set(SpeculationTests.usual.compactMap { DifferentialTests.streamName(Array($0.utf8)) }))
     }
 
+    /// Where streams are many, frames are looked at before their turn.
+    @Test func framesOfManyStreamsAreReadAsEachAlone() throws {
+        let symbols = (0..<300).map { "S\($0)USDT" }
+        let harness = try DecoderHarness([
+            Subscription(kind: .trade, symbols: .some(symbols)),
+            Subscription(kind: .bookTicker, symbols: .some(symbols)),
+        ])
+        let frames = symbols.enumerated().flatMap { index, symbol in
+            let name = symbol.lowercased()
+            return [
+                #"{"stream":"\#(name)@trade","data":{"e":"trade","E":1790960630914,"s":"\#(symbol)","t":\#(index + 1),"p":"84922.04000000","q":"0.00023000","T":1790960630913,"m":true,"M":true}}"#,
+                #"{"stream":"\#(name)@bookTicker","data":{"u":\#(index + 1),"s":"\#(symbol)","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}}"#,
+            ]
+        }.map { Array($0.utf8) }
+        #expect(harness.decodeOnce(frames, from: 0) == frames.count)
+        var readings: [Reading] = []
+        harness.drain(&readings)
+        #expect(readings.map(\.symbol) == symbols.flatMap { [$0, $0] })
+        let alone = frames.flatMap { harness.decode([$0]) }
+        #expect(readings == alone)
+    }
+
     @Test(arguments: usual) func usualFrame(frame: String) throws {
         #expect(try Reader(plans()).isSpeculated(frame))
     }
