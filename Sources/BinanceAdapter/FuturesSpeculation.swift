@@ -7,17 +7,17 @@ import MarketData
 extension FrameReader {
     @inline(__always)
     func takeOfFutures(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ kind: EventKind,
+        _ text: ExpectedText, _ layout: UnsafeRawPointer, _ kind: EventKind,
         _ events: inout EventWriter
     ) -> Bool {
         switch kind {
-        case .trade: return takeFuturesTrade(&text, layout, &events)
-        case .aggTrade: return takeFuturesAggTrade(&text, layout, &events)
-        case .kline: return takeKline(&text, layout, &events)
-        case .ticker: return takeFuturesTicker(&text, layout, &events)
-        case .miniTicker: return takeFuturesMiniTicker(&text, layout, &events)
-        case .bookTicker: return takeFuturesBookTicker(&text, layout, &events)
-        case .markPrice: return takeMarkPrice(&text, layout, &events)
+        case .trade: return takeFuturesTrade(text, layout, &events)
+        case .aggTrade: return takeFuturesAggTrade(text, layout, &events)
+        case .kline: return takeKline(text, layout, &events)
+        case .ticker: return takeFuturesTicker(text, layout, &events)
+        case .miniTicker: return takeFuturesMiniTicker(text, layout, &events)
+        case .bookTicker: return takeFuturesBookTicker(text, layout, &events)
+        case .markPrice: return takeMarkPrice(text, layout, &events)
         case .averagePrice, .depth, .gap, .deadLetter: return false
         }
     }
@@ -31,8 +31,9 @@ extension FrameReader {
 
     @inline(never)
     private func takeFuturesTrade(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(Trade.self)
         var eventTime: Int64 = 0
         var isMaker = false
@@ -54,23 +55,29 @@ extension FrameReader {
     @inline(__always)
     private func takeExecution(_ text: inout ExpectedText, _ execution: inout ShortText) -> Bool {
         execution = ShortText()
-        return text.takeOptional(Literal("MARKET\"")) || takeOtherExecution(&text, &execution)
+        if text.takeOptional(Literal("MARKET\"")) { return true }
+        let count = otherExecution(text, &execution)
+        text.skip(count)
+        return count != 0
     }
 
+    /// Its length with its quote; 0 where there is none.
     @inline(never)
-    private func takeOtherExecution(_ text: inout ExpectedText, _ execution: inout ShortText) -> Bool {
-        let start = text.at
+    private func otherExecution(_ start: ExpectedText, _ execution: inout ShortText) -> Int {
+        var text = start
         guard text.skipText(),
-            let word = ShortText(UnsafeRawBufferPointer(start: start, count: text.at - start))
-        else { return false }
+            let word = ShortText(UnsafeRawBufferPointer(start: start.at, count: text.at - start.at)),
+            text.take(Literal("\""))
+        else { return 0 }
         execution = word
-        return text.take(Literal("\""))
+        return text.at - start.at
     }
 
     @inline(never)
     private func takeFuturesAggTrade(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(AggTrade.self)
         var eventTime: Int64 = 0
         var isMaker = false
@@ -92,8 +99,9 @@ extension FrameReader {
 
     @inline(never)
     private func takeFuturesTicker(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(Ticker.self)
         event.initialize(to: Ticker(header: header(layout, eventTime: 0, events)))
         guard takeTime(&text, &event.pointee.header.eventTime), layouts.takeMiddle(&text, layout),
@@ -120,8 +128,9 @@ extension FrameReader {
 
     @inline(never)
     private func takeFuturesMiniTicker(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(MiniTicker.self)
         var eventTime: Int64 = 0
         guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
@@ -141,8 +150,9 @@ extension FrameReader {
 
     @inline(never)
     private func takeFuturesBookTicker(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(BookTicker.self)
         var transactionTime: Int64 = 0
         var eventTime: Int64 = 0
@@ -162,8 +172,9 @@ extension FrameReader {
 
     @inline(never)
     private func takeMarkPrice(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(MarkPrice.self)
         event.initialize(to: MarkPrice(header: header(layout, eventTime: 0, events)))
         guard takeTime(&text, &event.pointee.header.eventTime), layouts.takeMiddle(&text, layout),
@@ -186,9 +197,9 @@ extension ExpectedText {
     /// These bytes where they stand here; false, and nothing taken, where others do.
     @inline(__always)
     fileprivate mutating func takeOptional(_ literal: Literal) -> Bool {
-        let start = at
+        let start = self
         if take(literal) { return true }
-        at = start
+        self = start
         return false
     }
 }

@@ -8,6 +8,8 @@ import MarketData
 struct StreamLayout: BitwiseCopyable {
     /// `{"stream":"btcusdt@trade","data":{"e":"trade","E":`
     static var prefixMax: Int { 80 }
+    /// No stream's is shorter, nor would it be compared.
+    static var prefixMin: Int { 32 }
     /// `,"s":"BTCUSDT","t":`
     static var middleMax: Int { 48 }
     /// Bytes of a layout: prefix, middle, second middle, and this struct.
@@ -24,6 +26,8 @@ struct StreamLayout: BitwiseCopyable {
     var prefixLength: UInt8
     var middleLength: UInt8
     var secondLength: UInt8
+    /// Where the third of the five comparisons of the prefix begins; see ``LayoutTable``.
+    var prefixThird: UInt8
 }
 
 /// The layouts of the subscribed streams, found by a frame's bytes 11…34: the stream's name, and what follows it
@@ -32,8 +36,6 @@ struct StreamLayout: BitwiseCopyable {
 struct LayoutTable: BitwiseCopyable {
     private let layouts: UnsafeMutableRawPointer
     private let buckets: UnsafeMutablePointer<UInt32>
-    /// 80 bytes of ones, then 80 of zeros: the mask of n bytes begins n before the middle.
-    private let masks: UnsafeMutableRawPointer
     private let shift: UInt64
     private let mask: Int
     /// Whether layouts, and what else is known of their streams, are more than the caches next to the processor hold.
@@ -51,7 +53,8 @@ struct LayoutTable: BitwiseCopyable {
                 let parts = LayoutTexts.of(stream, symbol: symbol, on: rules)
             else { continue }
             let texts = [parts.prefix, parts.middle, parts.second].map { Array($0.utf8) }
-            guard texts[0].count <= StreamLayout.prefixMax, texts[1].count <= StreamLayout.middleMax,
+            guard (StreamLayout.prefixMin...StreamLayout.prefixMax).contains(texts[0].count),
+                texts[1].count <= StreamLayout.middleMax,
                 texts[2].count <= StreamLayout.middleMax
             else { continue }
             made.append(
@@ -59,16 +62,14 @@ struct LayoutTable: BitwiseCopyable {
                     StreamLayout(
                         instrument: instrument, stream: stream.id, kind: stream.kind, variant: stream.variant,
                         prefixLength: UInt8(texts[0].count), middleLength: UInt8(texts[1].count),
-                        secondLength: UInt8(texts[2].count)), texts
+                        secondLength: UInt8(texts[2].count), prefixThird: UInt8(max(0, texts[0].count - 48))),
+                    texts
                 ))
         }
         isWide = made.count > 256
         let bytes = max(1, made.count) * StreamLayout.stride
         layouts = .allocate(byteCount: bytes, alignment: 64)
         layouts.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-        masks = .allocate(byteCount: 2 * StreamLayout.prefixMax, alignment: 64)
-        masks.initializeMemory(as: UInt8.self, repeating: 0, count: 2 * StreamLayout.prefixMax)
-        masks.initializeMemory(as: UInt8.self, repeating: 0xFF, count: StreamLayout.prefixMax)
         var bits = 6
         while 1 << bits < made.count * 4 { bits += 1 }
         shift = UInt64(64 - bits)
@@ -93,16 +94,20 @@ struct LayoutTable: BitwiseCopyable {
     func free() {
         layouts.deallocate()
         buckets.deallocate()
-        masks.deallocate()
     }
 
     @inline(__always)
     private func slot(of frame: UnsafeRawPointer) -> Int {
         let name = frame + 11
         let mixed =
-            (Word.load(name) &* 0x9E37_79B9_7F4A_7C15) ^ (Word.load(name + 8) &* 0xC2B2_AE3D_27D4_EB4F)
-            ^ (Word.load(name + 16) &* 0xFF51_AFD7_ED55_8CCD)
-        return Int(truncatingIfNeeded: ((mixed ^ mixed &>> 29) &* 0xBF58_476D_1CE4_E5B9) &>> shift)
+            Word.load(name) ^ LayoutTable.turned(Word.load(name + 8), by: 23)
+            ^ LayoutTable.turned(Word.load(name + 16), by: 41)
+        return Int(truncatingIfNeeded: (mixed &* 0x9E37_79B9_7F4A_7C15) &>> shift)
+    }
+
+    @inline(__always)
+    private static func turned(_ word: UInt64, by bits: UInt64) -> UInt64 {
+        word &<< bits | word &>> (64 &- bits)
     }
 
     /// What ``find(_:guess:)`` begins with: the layout in the frame's own bucket, or any other. Asked for one frame
@@ -148,8 +153,24 @@ struct LayoutTable: BitwiseCopyable {
 
     @inline(__always)
     private func isPrefix(_ layout: UnsafeRawPointer, _ frame: UnsafeRawPointer) -> Bool {
-        let length = Int(LayoutTable.values(layout).prefixLength)
-        return length > 0 && matches(frame, layout, length: length, pairs: StreamLayout.prefixMax / 16)
+        // Five times sixteen bytes, which overlap: names differ in length, and a loop over them would end where no branch
+        // predictor expects it. An empty table's layout has no prefix.
+        let values = LayoutTable.values(layout)
+        let length = Int(values.prefixLength)
+        guard length > 0 else { return false }
+        let differs =
+            differences(frame, layout, 0) | differences(frame, layout, 16)
+            | differences(frame, layout, Int(values.prefixThird))
+            | differences(frame, layout, length &- 32) | differences(frame, layout, length &- 16)
+        return differs[0] | differs[1] == 0
+    }
+
+    @inline(__always)
+    private func differences(
+        _ left: UnsafeRawPointer, _ right: UnsafeRawPointer, _ offset: Int
+    ) -> SIMD2<UInt64> {
+        (left + offset).loadUnaligned(as: SIMD2<UInt64>.self)
+            ^ (right + offset).loadUnaligned(as: SIMD2<UInt64>.self)
     }
 
     @inline(__always)
@@ -174,35 +195,27 @@ struct LayoutTable: BitwiseCopyable {
     /// Takes the layout's second middle where it stands there; false at the text's end.
     @inline(__always)
     func skipSecond(_ text: inout ExpectedText, _ layout: UnsafeRawPointer) -> Bool {
-        let start = text.at
-        if !takeSecond(&text, layout) { text.at = start }
+        let start = text
+        if !takeSecond(&text, layout) { text = start }
         return text.at < text.end
     }
 
     @inline(__always)
     private func take(_ text: inout ExpectedText, _ expected: UnsafeRawPointer, length: Int) -> Bool {
         // As much is read as the longest takes, which may not begin behind the end.
-        guard text.at < text.end else { return false }
-        let isSame = matches(text.at, expected, length: length, pairs: StreamLayout.middleMax / 16)
-        text.at += length
+        let isSame = matches(text.at, expected, length: length)
+        text.skip(length)
         return isSame
     }
 
-    /// Compares as many bytes always, of which `length` count: names differ in length, and a loop over them would
-    /// end where no branch predictor expects it.
+    /// Compares up to 48 bytes.
     @inline(__always)
-    private func matches(
-        _ text: UnsafeRawPointer, _ expected: UnsafeRawPointer, length: Int, pairs: Int
-    ) -> Bool {
-        let mask = masks + (StreamLayout.prefixMax &- length)
-        var differs = SIMD2<UInt64>()
-        for index in 0..<pairs {
-            let offset = index &* 16
-            let found = (text + offset).loadUnaligned(as: SIMD2<UInt64>.self)
-            let wanted = (expected + offset).loadUnaligned(as: SIMD2<UInt64>.self)
-            let counts = (mask + offset).loadUnaligned(as: SIMD2<UInt64>.self)
-            differs |= (found ^ wanted) & counts
-        }
+    private func matches(_ text: UnsafeRawPointer, _ expected: UnsafeRawPointer, length: Int) -> Bool {
+        let last = length &- 16
+        guard last >= 0 else { return Word.areEqual(text, expected, count: length) }
+        let differs =
+            differences(text, expected, 0) | differences(text, expected, min(16, last))
+            | differences(text, expected, last)
         return differs[0] | differs[1] == 0
     }
 }

@@ -15,15 +15,15 @@ extension FrameReader {
         else { return false }
         let values = LayoutTable.values(layout)
         events.stream = values.stream
-        var text = ExpectedText(at: start + Int(values.prefixLength), end: start + frame.count)
-        guard systemTag == 0 else { return takeOfFutures(&text, layout, values.kind, &events) }
+        let text = ExpectedText(at: start + Int(values.prefixLength), end: start + frame.count)
+        guard systemTag == 0 else { return takeOfFutures(text, layout, values.kind, &events) }
         switch values.kind {
-        case .trade: return takeTrade(&text, layout, &events)
-        case .aggTrade: return takeAggTrade(&text, layout, &events)
-        case .kline: return takeKline(&text, layout, &events)
-        case .ticker: return takeTicker(&text, layout, &events)
-        case .miniTicker: return takeMiniTicker(&text, layout, &events)
-        case .bookTicker: return takeBookTicker(&text, layout, &events)
+        case .trade: return takeTrade(text, layout, &events)
+        case .aggTrade: return takeAggTrade(text, layout, &events)
+        case .kline: return takeKline(text, layout, &events)
+        case .ticker: return takeTicker(text, layout, &events)
+        case .miniTicker: return takeMiniTicker(text, layout, &events)
+        case .bookTicker: return takeBookTicker(text, layout, &events)
         case .averagePrice, .markPrice, .depth, .gap, .deadLetter: return false
         }
     }
@@ -32,8 +32,16 @@ extension FrameReader {
     @inline(__always)
     func takeTime(_ text: inout ExpectedText, _ nanos: inout Int64) -> Bool {
         var units: Int64 = 0
-        guard text.takeTime(isLong: nanosPerUnit == 1_000, &units), units <= unitsMax else { return false }
-        nanos = units &* nanosPerUnit
+        // Both are written out, so that what differs between them is known to each.
+        if nanosPerUnit == 1_000_000 {
+            guard text.takeTime(isLong: false, &units), units <= Int64.max / 1_000_000 else { return false }
+            nanos = units &* 1_000_000
+        } else {
+            guard text.takeTime(isLong: nanosPerUnit == 1_000, &units), units <= unitsMax else {
+                return false
+            }
+            nanos = units &* nanosPerUnit
+        }
         return true
     }
 
@@ -50,8 +58,9 @@ extension FrameReader {
     /// Klines are written in the same way on all markets.
     @inline(never)
     func takeKline(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(Kline.self)
         var eventTime: Int64 = 0
         guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),

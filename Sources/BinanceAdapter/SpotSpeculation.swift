@@ -6,8 +6,9 @@ import MarketData
 extension FrameReader {
     @inline(__always)
     func takeTrade(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(Trade.self)
         var eventTime: Int64 = 0
         var isMaker = false
@@ -28,8 +29,9 @@ extension FrameReader {
 
     @inline(never)
     func takeAggTrade(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(AggTrade.self)
         var eventTime: Int64 = 0
         var isMaker = false
@@ -51,8 +53,9 @@ extension FrameReader {
 
     @inline(never)
     func takeTicker(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(Ticker.self)
         var eventTime: Int64 = 0
         guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
@@ -84,8 +87,9 @@ extension FrameReader {
 
     @inline(never)
     func takeMiniTicker(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(MiniTicker.self)
         var eventTime: Int64 = 0
         guard takeTime(&text, &eventTime), layouts.takeMiddle(&text, layout),
@@ -103,8 +107,9 @@ extension FrameReader {
 
     @inline(never)
     func takeBookTicker(
-        _ text: inout ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
+        _ start: ExpectedText, _ layout: UnsafeRawPointer, _ events: inout EventWriter
     ) -> Bool {
+        var text = start
         let event = events.begin(BookTicker.self)
         guard text.takeAloneInteger(&event.pointee.updateID), layouts.takeMiddle(&text, layout),
             text.survey(), text.takeDecimal(&event.pointee.bid), text.take(Literal("\",\"B\":\"")),

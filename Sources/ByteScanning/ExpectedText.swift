@@ -24,37 +24,34 @@ import MarketData
 /// false (or absence), and the text must be read anew with a cursor. As there, ``JSONCursor/slack`` bytes behind the
 /// end must be mapped, and here as many before the beginning. Nothing is believed before ``isAtEnd``, or a cursor, has said that the end was not crossed.
 @frozen public struct ExpectedText: BitwiseCopyable {
+    // Nothing that is not in line takes one by reference: then all of it stays in registers.
+
     /// The next byte.
-    public var at: UnsafeRawPointer
+    @inlinable @inline(__always) public var at: UnsafeRawPointer { next }
+    @usableFromInline var next: UnsafeRawPointer
     /// Behind the last byte.
     public let end: UnsafeRawPointer
-    /// Where the bytes are that were surveyed last, and which of them are no digits.
-    @usableFromInline var surveyedAt: UnsafeRawPointer
+    /// Which bytes from `at` on are known to be no digits: of bytes that were not surveyed nothing is.
     @usableFromInline var others: UInt64 = 0
 
     /// Text from `at` up to `end`.
     @inlinable @inline(__always) public init(at: UnsafeRawPointer, end: UnsafeRawPointer) {
-        self.at = at
+        next = at
         self.end = end
-        surveyedAt = at
     }
 
     /// Looks where the numbers are in the next 64 bytes, all at once: before ``takeInteger(_:)`` and ``takeDecimal(_:)``,
     /// which read what was not surveyed too, only far more slowly. Always true, so that it can stand in a condition.
     @inlinable @inline(__always) public mutating func survey() -> Bool {
         guard at < end else { return true }
-        surveyedAt = at
         others = cdg_survey(bytes)
         return true
     }
 
-    /// How many bytes from here on are surveyed.
-    @inlinable @inline(__always) var surveyed: UInt32 {
-        UInt32(truncatingIfNeeded: max(0, 64 &- (at - surveyedAt)))
-    }
-    /// Which bytes from here on are no digits, where they are surveyed.
-    @inlinable @inline(__always) var othersHere: UInt64 {
-        others &>> UInt64(truncatingIfNeeded: at - surveyedAt)
+    /// So many bytes (fewer than 64) that were looked at in another way.
+    @inlinable @inline(__always) public mutating func skip(_ count: Int) {
+        next += count
+        others &>>= UInt64(truncatingIfNeeded: count)
     }
 
     /// Whether all of the text was taken, and nothing else.
@@ -63,7 +60,7 @@ import MarketData
     /// These bytes.
     @inlinable @inline(__always) public mutating func take(_ literal: Literal) -> Bool {
         let differs = (Word.load(at) ^ literal.word) & literal.mask
-        at += literal.count
+        skip(literal.count)
         return differs == 0
     }
 
@@ -75,7 +72,7 @@ import MarketData
         let select = 0 &- isTrue
         let expected: UInt64 = 0x65_736C_6166 ^ ((0x65_736C_6166 ^ 0x6575_7274) & select)
         let mask: UInt64 = 0xFF_FFFF_FFFF ^ (0xFF_0000_0000 & select)
-        at += 5 &- Int(truncatingIfNeeded: isTrue)
+        skip(5 &- Int(truncatingIfNeeded: isTrue))
         value = isTrue != 0
         return (word ^ expected) & mask == 0
     }
@@ -84,40 +81,37 @@ import MarketData
     /// begin with no digit.
     @inlinable @inline(__always) public mutating func takeTime(isLong: Bool, _ value: inout Int64) -> Bool {
         guard at < end else { return false }
-        let number = cdg_fixed(bytes, isLong ? 16 : 13)
+        // Not a length that is chosen: each is then known where the digits are read.
+        let number = isLong ? cdg_fixed(bytes, 16) : cdg_fixed(bytes, 13)
         value = Int64(truncatingIfNeeded: number.value)
-        at += isLong ? 16 : 13
+        skip(isLong ? 16 : 13)
         return number.length != 0
-    }
-
-    /// An integer that was surveyed. The following literal must begin with no digit.
-    @inlinable @inline(__always) public mutating func takeInteger(_ value: inout Int64) -> Bool {
-        guard at < end else { return false }
-        let number = cdg_surveyed_integer(bytes, othersHere, surveyed)
-        guard number.length != 0 else { return takeAnyInteger(&value) }
-        value = Int64(truncatingIfNeeded: number.value)
-        at += Int(truncatingIfNeeded: number.length)
-        return true
     }
 
     @inlinable @inline(__always) var bytes: UnsafePointer<UInt8> { at.assumingMemoryBound(to: UInt8.self) }
 
-    @usableFromInline @inline(never)
-    mutating func takeAnyInteger(_ value: inout Int64) -> Bool {
-        var cursor = JSONCursor(start: at, at: at, end: end)
-        guard let read = try? cursor.readInteger() else { return false }
-        value = read
-        at = cursor.at
-        return true
+    /// An integer that was surveyed. The following literal must begin with no digit.
+    @inlinable @inline(__always) public mutating func takeInteger(_ value: inout Int64) -> Bool {
+        guard at < end else { return false }
+        return takeInteger(cdg_surveyed_integer(bytes, others), &value)
     }
 
     /// An integer that was not surveyed. The following literal must begin with no digit.
     @inlinable @inline(__always) public mutating func takeAloneInteger(_ value: inout Int64) -> Bool {
         guard at < end else { return false }
-        let number = cdg_integer(bytes)
-        guard number.length != 0 else { return takeAnyInteger(&value) }
+        return takeInteger(cdg_integer(bytes), &value)
+    }
+
+    @inlinable @inline(__always)
+    mutating func takeInteger(_ number: cdg_number, _ value: inout Int64) -> Bool {
+        guard number.length != 0 else {
+            let (read, count) = ExpectedText.anyInteger(at, end)
+            value = read
+            passOver(count)
+            return count != 0
+        }
         value = Int64(truncatingIfNeeded: number.value)
-        at += Int(truncatingIfNeeded: number.length)
+        skip(Int(truncatingIfNeeded: number.length))
         return true
     }
 
@@ -125,58 +119,78 @@ import MarketData
     /// follows.
     @inlinable @inline(__always) public mutating func takeDecimal(_ value: inout Decimal) -> Bool {
         guard at < end else { return false }
-        let number = cdg_surveyed_decimal(bytes, othersHere, surveyed)
-        guard number.length != 0 else { return takeAnyDecimal(&value) }
-        value = Decimal(magnitude: number.value, scale: Int(truncatingIfNeeded: number.scale))
-        at += Int(truncatingIfNeeded: number.length)
-        return true
+        return takeDecimal(cdg_surveyed_decimal(bytes, others), &value)
     }
 
     /// As ``takeDecimal(_:)``, one that may be negative: without a branch, because half of them are.
     @inlinable @inline(__always) public mutating func takeSignedDecimal(_ value: inout Decimal) -> Bool {
+        let start = self
         let isNegative = at.load(as: UInt8.self) == UInt8(ascii: "-")
-        let start = at
-        at += isNegative ? 1 : 0
+        skip(isNegative ? 1 : 0)
         guard at < end else { return false }
-        let number = cdg_surveyed_decimal(bytes, othersHere, surveyed)
+        let number = cdg_surveyed_decimal(bytes, others)
         guard number.length != 0 else {
-            at = start
-            return takeAnyDecimal(&value)
+            self = start
+            return takeDecimal(number, &value)
         }
         value = Decimal(
             magnitude: number.value, scale: Int(truncatingIfNeeded: number.scale), isNegative: isNegative)
-        at += Int(truncatingIfNeeded: number.length)
+        skip(Int(truncatingIfNeeded: number.length))
         return true
     }
 
     /// As ``takeDecimal(_:)``, one that was not surveyed, or may well have more than sixteen digits.
     @inlinable @inline(__always) public mutating func takeAloneDecimal(_ value: inout Decimal) -> Bool {
         guard at < end else { return false }
-        let number = cdg_decimal(bytes)
-        guard number.length != 0 else { return takeAnyDecimal(&value) }
+        return takeDecimal(cdg_decimal(bytes), &value)
+    }
+
+    @inlinable @inline(__always)
+    mutating func takeDecimal(_ number: cdg_number, _ value: inout Decimal) -> Bool {
+        guard number.length != 0 else {
+            let (read, count) = ExpectedText.anyDecimal(at, end)
+            value = read
+            passOver(count)
+            return count != 0
+        }
         value = Decimal(magnitude: number.value, scale: Int(truncatingIfNeeded: number.scale))
-        at += Int(truncatingIfNeeded: number.length)
+        skip(Int(truncatingIfNeeded: number.length))
         return true
     }
 
+    /// Any number of bytes.
+    @inlinable @inline(__always) mutating func passOver(_ count: Int) {
+        next += count
+        others >>= UInt64(truncatingIfNeeded: count)
+    }
+
+    /// An integer however it is written, and its length; 0 where there is none.
     @usableFromInline @inline(never)
-    mutating func takeAnyDecimal(_ value: inout Decimal) -> Bool {
+    static func anyInteger(_ at: UnsafeRawPointer, _ end: UnsafeRawPointer) -> (value: Int64, count: Int) {
         var cursor = JSONCursor(start: at, at: at, end: end)
-        guard let read = try? cursor.readDecimalText() else { return false }
-        value = read
-        at = cursor.at
-        return true
+        guard let read = try? cursor.readInteger() else { return (0, 0) }
+        return (read, cursor.at - at)
+    }
+
+    /// A decimal however it is written, and its length; 0 where there is none.
+    @usableFromInline @inline(never)
+    static func anyDecimal(_ at: UnsafeRawPointer, _ end: UnsafeRawPointer) -> (value: Decimal, count: Int) {
+        var cursor = JSONCursor(start: at, at: at, end: end)
+        guard let read = try? cursor.readDecimalText() else { return (Decimal(), 0) }
+        return (read, cursor.at - at)
     }
 
     /// A string from behind its opening quote up to its closing one, of no interest. No escapes.
-    @inlinable public mutating func skipText() -> Bool {
-        while at < end {
-            let stops = Word.stringStops(Word.load(at))
+    @inlinable @inline(__always) public mutating func skipText() -> Bool {
+        var stop = at
+        while stop < end {
+            let stops = Word.stringStops(Word.load(stop))
             guard stops != 0 else {
-                at += 8
+                stop += 8
                 continue
             }
-            at += stops.trailingZeroBitCount &>> 3
+            stop += stops.trailingZeroBitCount &>> 3
+            passOver(stop - at)
             return at.load(as: UInt8.self) == UInt8(ascii: "\"")
         }
         return false

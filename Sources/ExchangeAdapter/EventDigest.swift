@@ -6,23 +6,27 @@ import MarketData
     /// `body`: the event's figures behind its header, which are whole words without padding.
     @usableFromInline @inline(never)
     static func digest(_ body: UnsafeRawPointer, words: Int, last: Bool = false) -> Int64 {
-        // Two chains, so that one multiplication need not wait for the other.
-        var even: UInt64 = last ? 1 : 0
-        var odd: UInt64 = 0x9E37_79B9_7F4A_7C15
+        // Two words at a time, each pair with keys of its own, so that no multiplication waits for another.
+        var key: UInt64 = 0x9E37_79B9_7F4A_7C15
+        var sum: UInt64 = 0
         var index = 0
         while index &+ 1 < words {
-            even = mix(even, body.load(fromByteOffset: index &* 8, as: UInt64.self))
-            odd = mix(odd, body.load(fromByteOffset: index &* 8 &+ 8, as: UInt64.self))
+            let offset = index &* 8
+            sum &+= folded(
+                body.load(fromByteOffset: offset, as: UInt64.self) ^ key,
+                body.load(fromByteOffset: offset &+ 8, as: UInt64.self) ^ (key &+ 0xC2B2_AE3D_27D4_EB4F))
+            key &+= 0x9E37_79B9_7F4A_7C15
             index &+= 2
         }
-        if index < words { even = mix(even, body.load(fromByteOffset: index &* 8, as: UInt64.self)) }
-        return Int64(bitPattern: mix(even, odd))
+        let rest = index < words ? body.load(fromByteOffset: index &* 8, as: UInt64.self) : 0
+        sum &+= folded(rest ^ key, (last ? 1 : 0) ^ (key &+ 0xC2B2_AE3D_27D4_EB4F))
+        return Int64(bitPattern: sum)
     }
 
     @inline(__always)
-    private static func mix(_ state: UInt64, _ word: UInt64) -> UInt64 {
-        let product = (state ^ word) &* 0xFF51_AFD7_ED55_8CCD
-        return product ^ product &>> 32
+    private static func folded(_ left: UInt64, _ right: UInt64) -> UInt64 {
+        let product = left.multipliedFullWidth(by: right)
+        return product.high ^ product.low
     }
 
     /// Bytes of an event's header, behind which its figures begin.

@@ -42,12 +42,14 @@ CDG_IN_LINE uint64_t cdg_first(const uint8_t *at, uint32_t count) {
 #if defined(__SSE2__) && !defined(CDG_PORTABLE)
 #include <emmintrin.h>
 
-CDG_IN_LINE __m128i cdg_load(const uint8_t *at) { return _mm_sub_epi8(_mm_loadu_si128((const __m128i *)at), _mm_set1_epi8('0')); }
+CDG_IN_LINE __m128i cdg_bytes(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)at); }
+CDG_IN_LINE __m128i cdg_load(const uint8_t *at) { return _mm_sub_epi8(cdg_bytes(at), _mm_set1_epi8('0')); }
 
 // A bit for each of sixteen bytes that is no digit.
 CDG_IN_LINE uint32_t cdg_others(const uint8_t *at) {
-    const __m128i bytes = cdg_load(at);
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes)) ^ 0xFFFF;
+    // 0 to 9 become the ten lowest of the signed bytes.
+    const __m128i bytes = _mm_add_epi8(cdg_bytes(at), _mm_set1_epi8(0x80 - '0'));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpgt_epi8(bytes, _mm_set1_epi8(-0x80 + 9)));
 }
 
 CDG_IN_LINE __m128i cdg_mask(uint32_t count) { return _mm_loadu_si128((const __m128i *)(cdg_masks + count)); }
@@ -71,8 +73,9 @@ CDG_IN_LINE uint64_t cdg_last(const uint8_t *end, uint32_t count) {
 CDG_IN_LINE uint64_t cdg_pointed(const uint8_t *end, uint32_t count, uint32_t scale) {
     // What stands before the point is loaded one byte further on, so that the point falls out.
     const __m128i is_behind = cdg_mask(scale);
-    const __m128i behind = _mm_and_si128(is_behind, cdg_load(end - 16)), before = _mm_andnot_si128(is_behind, cdg_load(end - 17));
-    return cdg_sixteen(_mm_and_si128(_mm_or_si128(behind, before), cdg_mask(count)));
+    const __m128i behind = _mm_and_si128(is_behind, cdg_bytes(end - 16)), before = _mm_andnot_si128(is_behind, cdg_bytes(end - 17));
+    const __m128i digits = _mm_sub_epi8(_mm_or_si128(behind, before), _mm_set1_epi8('0'));
+    return cdg_sixteen(_mm_and_si128(digits, cdg_mask(count)));
 }
 #else
 CDG_IN_LINE uint32_t cdg_others(const uint8_t *at) {
@@ -99,26 +102,26 @@ CDG_IN_LINE uint64_t cdg_survey(const uint8_t *at) {
     return cdg_others(at) | (uint64_t)cdg_others(at + 16) << 16 | (uint64_t)cdg_others(at + 32) << 32 | (uint64_t)cdg_others(at + 48) << 48;
 }
 
-// As cdg_integer, where `others` tells the bytes from `at` on that are no digits, and `known` (1...64) how many of them it tells.
-CDG_IN_LINE cdg_number cdg_surveyed_integer(const uint8_t *at, uint64_t others, uint32_t known) {
-    const uint32_t count = (uint32_t)__builtin_ctzll(others | 1ull << 63);
-    const uint32_t is_usual = (count - 1 < 15) & (count < known) & ((count == 1) | (*at != '0'));
-    const cdg_number number = {cdg_last(at + (count & 15), count & 15), is_usual ? count : 0, 0};
+static const cdg_number cdg_none = {0, 0, 0};
+// What stands for the end of a number that none is known of: behind all that are read here.
+static const uint64_t cdg_unknown = 1ull << 63;
+
+// As cdg_integer, where `others` has a bit for each byte from `at` on that is known to be no digit.
+CDG_IN_LINE cdg_number cdg_surveyed_integer(const uint8_t *at, uint64_t others) {
+    const uint32_t count = (uint32_t)__builtin_ctzll(others | cdg_unknown);
+    if (!__builtin_expect((count - 1 < 15) & ((count == 1) | (*at != '0')), 1)) return cdg_none;
+    const cdg_number number = {cdg_last(at + count, count), count, 0};
     return number;
 }
 
 // A decimal of at most 16 digits without leading zeros, with digits before the point and behind it, whatever follows; see
 // cdg_surveyed_integer.
-CDG_IN_LINE cdg_number cdg_surveyed_decimal(const uint8_t *at, uint64_t others, uint32_t known) {
+CDG_IN_LINE cdg_number cdg_surveyed_decimal(const uint8_t *at, uint64_t others) {
     const uint64_t behind = others & (others - 1);
-    const uint32_t point = (uint32_t)__builtin_ctzll(others | 1ull << 63), end = (uint32_t)__builtin_ctzll(behind | 1ull << 63);
+    const uint32_t point = (uint32_t)__builtin_ctzll(others | cdg_unknown), end = (uint32_t)__builtin_ctzll(behind | cdg_unknown);
     const uint32_t scale = end - point - 1;
-    const uint32_t is_usual =
-        (point - 1 < 15) & (scale - 1 < 15) & (end <= 17) & (end < known) & (at[point] == '.') & ((point == 1) | (*at != '0'));
-    if (!__builtin_expect(is_usual, 1)) {
-        const cdg_number none = {0, 0, 0};
-        return none;
-    }
+    // Within 17 bytes there is a bit for the point too, and it lies before the end.
+    if (!__builtin_expect(end <= 17 && point && scale && at[point] == '.' && (point == 1 || *at != '0'), 1)) return cdg_none;
     const cdg_number number = {cdg_pointed(at + end, end - 1, scale), end, scale};
     return number;
 }
@@ -145,10 +148,7 @@ CDG_IN_LINE cdg_number cdg_decimal(const uint8_t *at) {
     const uint32_t point = (uint32_t)__builtin_ctz(others | 1u << 31), end = (uint32_t)__builtin_ctz(behind | 1u << 31);
     const uint32_t scale = end - point - 1;
     const uint32_t is_usual = (point - 1 < 11) & (scale - 1 < 8) & (at[point] == '.') & ((point == 1) | (*at != '0'));
-    if (!__builtin_expect(is_usual, 1)) {
-        const cdg_number none = {0, 0, 0};
-        return none;
-    }
+    if (!__builtin_expect(is_usual, 1)) return cdg_none;
     const cdg_number number = {
         cdg_last(at + point, point) * cdg_powers[scale] + cdg_first(at + point + 1, scale), end, scale};
     return number;

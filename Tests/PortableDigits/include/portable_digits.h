@@ -11,5 +11,5 @@ pd_number pd_integer(const uint8_t *at);
 pd_number pd_fixed(const uint8_t *at, uint32_t length);
 pd_number pd_decimal(const uint8_t *at);
 uint64_t pd_survey(const uint8_t *at);
-pd_number pd_surveyed_integer(const uint8_t *at, uint64_t others, uint32_t known);
-pd_number pd_surveyed_decimal(const uint8_t *at, uint64_t others, uint32_t known);
+pd_number pd_surveyed_integer(const uint8_t *at, uint64_t others);
+pd_number pd_surveyed_decimal(const uint8_t *at, uint64_t others);
