@@ -2,6 +2,7 @@
 #include "ckernel.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -93,6 +94,25 @@ int ck_pin_thread(int cpu) {
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+int ck_leave_cpus(const int *cpus, int count) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return -errno;
+    for (int i = 0; i < count; i++) {
+        if (cpus[i] >= 0 && cpus[i] < CPU_SETSIZE) CPU_CLR(cpus[i], &set);
+    }
+    int left = CPU_COUNT(&set);
+    if (left == 0) return 0;
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks) return -errno;
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        int task = atoi(entry->d_name);
+        // One that has ended since is none.
+        if (task > 0 && sched_setaffinity(task, sizeof set, &set) != 0 && errno != ESRCH) left = -errno;
+    }
+    closedir(tasks);
+    return left;
 }
 
 void ck_name_thread(const char *name) {

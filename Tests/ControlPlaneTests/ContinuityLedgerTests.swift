@@ -79,6 +79,27 @@ import Testing
         #expect(found[0].to == 30 && found[1].from == 30 && found[1].to == 42 && found[2].from == 42)
     }
 
+    @Test func aGapOfALongOutageReachesBackToItsBegin() {
+        let outage = 3 * ContinuityLedger.interruptionMemory
+        look(true, at: 10)
+        look(false, at: 30)
+        look(true, at: 30 + outage)
+        note(5, 9, .open, at: 40 + outage, .reconnect)
+        #expect(intervals("trade").map(\.from) == [10, 30, 40 + outage])
+        // A gap that long after it is another matter.
+        look(false, at: 50 + outage)
+        look(true, at: 60 + outage)
+        note(15, 19, .open, at: 61 + 2 * outage, .reconnect)
+        #expect(intervals("trade").map(\.from) == [10, 30, 40 + outage, 61 + 2 * outage, 61 + 2 * outage])
+    }
+
+    /// Between sweeps only changes are told: the others go on.
+    @Test func whatIsNotToldBetweenSweepsGoesOn() {
+        look(true, at: 10)
+        ledger.look([], isSweep: false, time: 50)
+        #expect(intervals("trade") == [.init(state: .proven, from: 10)])
+    }
+
     @Test func barsAreCountedByTheirNumber() {
         let minute: Int64 = 60_000_000_000
         ledger.note(

@@ -1,10 +1,13 @@
 """Start, metrics, drain, end."""
 
+import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import harness
+import pytest
 
 CONTRACT = [
     "collector_events_received_total", "collector_events_published_total", "collector_events_duplicate_total",
@@ -64,6 +67,23 @@ def summary(collector) -> tuple[int, int, int]:
     assert others == [0, 0, 0], others
     assert re.search(r"^OK: received ", log, re.M), log[-2000:]
     return received, published, repeats
+
+
+def test_other_threads_keep_off_pinned_cpus(programs, tmp_path):
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        pytest.skip("there is one CPU for all threads")
+    _, collector = start(
+        programs, tmp_path, rate=500,
+        collector={
+            "name": "end-to-end", "lanes": 1, "idle": "park", "threads": "lane", "pin": [cpus[0]],
+            "dataDirectory": str(tmp_path / "data"),
+        })
+    affinities = [
+        ((task / "comm").read_text().strip(), os.sched_getaffinity(int(task.name)))
+        for task in Path(f"/proc/{collector.child.pid}/task").iterdir()]
+    assert [name for name, allowed in affinities if cpus[0] in allowed] == ["lane-0"]
+    assert len(affinities) > 3 and all(allowed == set(cpus[1:]) for name, allowed in affinities if name != "lane-0")
 
 
 def test_interrupt_drains_too(programs, tmp_path):

@@ -52,6 +52,9 @@ void ck_sleep_nanos(int64_t nanos);
 /// CPUs that this process may run on: writes up to `limit` numbers, returns how many there are.
 int ck_allowed_cpus(int *cpus, int limit);
 int ck_pin_thread(int cpu);
+/// Keeps all threads that there are, and those that they will make, off these CPUs. Returns how many CPUs are left to them;
+/// 0: none would be, and nothing was changed; or -errno.
+int ck_leave_cpus(const int *cpus, int count);
 /// At most 15 bytes are kept.
 void ck_name_thread(const char *name);
 

@@ -29,12 +29,9 @@ extension Collector {
                     symbol: $0.name.symbol)
             })
         continuity.resume(found, alive: checkpoint.time, now: ck_realtime_nanos()) { key in
-            Collector.haveIDs.contains { key.type == $0.name } && goOn.contains(key)
+            ContinuityWatch.haveIDs.contains { key.type == $0.name } && goOn.contains(key)
         }
     }
-
-    /// Types whose ids tell what was missed while there was no connection.
-    private static let haveIDs: Set<EventKind> = [.trade, .aggTrade]
 
     /// What is known of each instrument's continuity now.
     public func continuityDocument() -> ContinuityLedger.Document {
@@ -43,25 +40,18 @@ extension Collector {
 
     /// Called several times a second.
     func lookAtContinuity(now: Int64) {
-        let isDue = ledgerTimes.withLock { times in
-            guard now >= times.nextLook else { return false }
+        let seen = ledgerTimes.withLock { times -> (changes: [ContinuityLedger.Look], isSweep: Bool)? in
+            guard now >= times.nextLook else { return nil }
             times.nextLook = now + Collector.ledgerPeriod
-            return true
-        }
-        guard isDue else { return }
-        let plan = live.fleet.plan
-        var looks: [ContinuityLedger.Look] = []
-        for market in plan.markets.indices {
-            eachStream(of: plan, market: market) { look in
-                looks.append(
-                    ContinuityLedger.Look(
-                        exchange: plan.markets[market].exchange, symbol: look.stream.symbol ?? "",
-                        type: ContinuityLedger.type(look.stream.kind, variant: look.stream.variant),
-                        hasIDs: Collector.haveIDs.contains(look.stream.kind),
-                        isConnected: look.lastNanosAgo == nil ? nil : look.state == .delivering))
+            if let (plan, version) = live.fleet.plan(unless: times.watch?.version) {
+                times.watch = ContinuityWatch(plan: plan, version: version)
             }
+            return times.watch?.look(
+                monitors: lanes.map(\.wireMonitor), activities: lanes.map(\.activity),
+                clock: streamClock.reading())
         }
-        continuity.look(looks, time: ck_realtime_nanos())
+        guard let seen else { return }
+        continuity.look(seen.changes, isSweep: seen.isSweep, time: ck_realtime_nanos())
         let mustWrite = ledgerTimes.withLock { times in
             now >= times.nextWrite && times.changes != continuity.changeCount
         }
@@ -100,6 +90,7 @@ extension Collector {
 
 /// When the ledger is to be looked after next, monotonic ns.
 struct LedgerTimes {
+    var watch: ContinuityWatch?
     var nextLook: Int64 = 0
     var nextWrite: Int64 = 0
     /// What was written last.

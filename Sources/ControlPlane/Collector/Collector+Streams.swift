@@ -140,6 +140,11 @@ struct LegView {
         var open: UInt32?
         /// What came last on this side, on whichever connection.
         var cell: StreamActivity.Cell
+
+        /// Whether the connection that is open has brought the stream since it was asked for.
+        func delivers(since asked: Int64) -> Bool {
+            open == cell.generation && cell.count > 0 && cell.last >= asked
+        }
     }
     var sides: [Side]
     /// When the first data of the connection at hand is overdue, monotonic ns; nil: it is not live.
@@ -149,8 +154,7 @@ struct LegView {
 
     /// The cells of the connections that are open and have brought the stream since it was asked for.
     private var delivering: [StreamActivity.Cell] {
-        sides.filter { $0.open == $0.cell.generation && $0.cell.count > 0 && $0.cell.last >= asked }.map(
-            \.cell)
+        sides.filter { $0.delivers(since: asked) }.map(\.cell)
     }
 
     /// Whether it brings the stream.

@@ -30,6 +30,7 @@ public enum CollectorRun {
                 "API on http://\(api?.address.description ?? "") (/metrics, /healthz, /readyz, /v1/…)")
         }
         if keepsAttempts { collector.attempts.recover(now: ck_monotonic_nanos(), wall: ck_realtime_nanos()) }
+        collector.threads.leavePinnedCPUs()
         try collector.start()
         logger.info("collecting", metadata: ["threads": "\(collector.threadSummary)"])
         var failure: (any Error)?

@@ -16,7 +16,8 @@ extension ContinuityLedger.Book {
             interruption = (time, time)
             return true
         }
-        if let until = interruption?.until, time - until > ContinuityLedger.interruptionMemory {
+        if series.goesOn, let until = interruption?.until, time - until > ContinuityLedger.interruptionMemory
+        {
             interruption = nil
         }
         guard let last = series.intervals.indices.last else {
@@ -38,8 +39,8 @@ extension ContinuityLedger.Book {
     /// Ids are missing.
     mutating func open(_ ids: ClosedRange<Int64>, _ missing: Int64, _ cause: GapCause, _ time: Int64) {
         var from = series.intervals.last?.to ?? time
-        if cause == .reconnect || cause == .outage, let since = interruption?.since {
-            from = min(from, since)
+        if cause == .reconnect || cause == .outage, let last = interruption {
+            if time - last.until <= ContinuityLedger.interruptionMemory { from = min(from, last.since) }
             interruption = nil
         }
         let after = series.usualState

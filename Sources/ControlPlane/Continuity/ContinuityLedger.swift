@@ -138,13 +138,15 @@ public final class ContinuityLedger: Sendable {
         }
     }
 
-    /// How all streams are at a time, ns since the epoch.
-    func look(_ looks: [Look], time: Int64) {
+    /// How streams are at a time, ns since the epoch.
+    ///
+    /// - Parameter isSweep: these are all that are asked for; others have ended.
+    func look(_ looks: [Look], isSweep: Bool = true, time: Int64) {
         state.withLock { state in
             var seen: Set<Key> = []
             for look in looks {
                 let key = Key(exchange: look.exchange, type: look.type, symbol: look.symbol)
-                seen.insert(key)
+                if isSweep { seen.insert(key) }
                 guard let isConnected = look.isConnected else { continue }
                 var book =
                     state.books[key]
@@ -154,6 +156,7 @@ public final class ContinuityLedger: Sendable {
                 state.books[key] = book
                 state.changes += 1
             }
+            guard isSweep else { return }
             // What is not asked for any longer has ended.
             for (key, book) in state.books where !seen.contains(key) && book.series.goesOn {
                 state.books[key]?.series.end(at: time)

@@ -43,6 +43,8 @@ public final class Fleet: Sendable {
     }
     private struct State {
         var plan: FleetPlan
+        /// Counts plans.
+        var version = 0
         var settling: [Settling] = []
         var deferred: [Deferred] = []
         var isClosed = false
@@ -70,6 +72,11 @@ public final class Fleet: Sendable {
 
     /// The plan in force.
     public var plan: FleetPlan { state.withLock { $0.plan } }
+
+    /// The plan in force and its number; nil where that is `version`.
+    func plan(unless version: Int?) -> (plan: FleetPlan, version: Int)? {
+        state.withLock { $0.version == version ? nil : ($0.plan, $0.version) }
+    }
 
     /// Nothing changes any more: the collector ends.
     public func close() { state.withLock { $0.isClosed = true } }
@@ -111,6 +118,7 @@ public final class Fleet: Sendable {
         guard !difference.isEmpty else { return difference }
         settle(&state, now: now)
         state.plan = plan
+        state.version += 1
         let unasked = giveUp(&state, difference, now: now)
         for slot in difference.newSlots {
             putOff(&state, slot.plan.streams, lane: slot.lane, market: slot.plan.market, slot: slot.plan.slot)
