@@ -74,9 +74,9 @@ struct ThreadPlan {
 
     func cpu(of control: StageControl) -> Int? { cpus[control.name] }
 
-    /// Keeps everything that is no stage thread off the CPUs that stage threads are pinned to, where others are left: a
-    /// thread that comes by 200 times a second would cost each of them tens of µs, which is the latency of one message in a
-    /// hundred. To be called before the stage threads start; those that are not pinned keep off them too.
+    /// Keeps everything that is no stage thread off the CPUs that stage threads are pinned to, where others are left: what
+    /// runs there in between makes the messages of that moment late. To be called before the stage threads start; those that
+    /// are not pinned keep off them too.
     func leavePinnedCPUs() {
         let pinned = controls.compactMap { cpu(of: $0).map { Int32($0) } }
         // Where it cannot be done all run as before.
