@@ -6,7 +6,14 @@ import Synchronization
 /// Full means that ``RingProducer/reserve(_:)`` says no: what then happens is the caller's declared policy. A record
 /// is an 8-byte header (its length) and its payload, padded to 8. Records become visible in groups, by
 /// ``RingProducer/publish()``, and are given back in groups, by ``RingConsumer/release()``.
+///
+/// A ring whose consumer keeps up uses its first pages only: where everything has been released the producer begins again
+/// at the beginning. So a calm ring stays in the processor's cache, and memory that no backlog ever needed is never
+/// touched. Positions go on counting; only where they lie in memory changes, by ``RingStorage/base``.
 public enum Ring {
+    /// Bytes after which a producer looks whether it may begin again: as much as fits in the first cache.
+    @usableFromInline static var lookBytes: UInt64 { 32_768 }
+
     /// Bytes of a record's header.
     @inlinable public static var recordHeaderSize: Int { 8 }
 
@@ -50,10 +57,14 @@ public final class RingConsumerBox: @unchecked Sendable {
     @usableFromInline let data: UnsafeMutableRawPointer
     @usableFromInline let tailCell: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline let headCell: UnsafeMutablePointer<Atomic<UInt64>>
+    @usableFromInline let baseCell: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline let capacity: UInt64
     @usableFromInline var tail: UInt64
     @usableFromInline var published: UInt64
     @usableFromInline var cachedHead: UInt64
+    @usableFromInline var base: UInt64
+    /// The tail from which on it is looked whether the producer may begin again.
+    @usableFromInline var nextLook: UInt64
     @usableFromInline var records: UInt64
 
     init(storage: RingStorage, waker: Waker?) {
@@ -62,34 +73,49 @@ public final class RingConsumerBox: @unchecked Sendable {
         data = storage.data
         tailCell = storage.tail
         headCell = storage.head
+        baseCell = storage.base
         capacity = UInt64(storage.capacity)
         tail = 0
         published = 0
         cachedHead = 0
+        base = 0
+        nextLook = Ring.lookBytes
         records = 0
     }
 
     /// Room for a payload of up to `bytes`, contiguous and aligned to 8, or nil where the ring is too full for it.
     /// Nothing is taken until ``commit(_:)``.
     @inlinable public mutating func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
+        if tail >= nextLook { look() }
         let needed = UInt64(truncatingIfNeeded: Ring.recordSize(bytes))
         if capacity &- (tail &- cachedHead) < needed {
             cachedHead = headCell.pointee.load(ordering: .acquiring)
             if capacity &- (tail &- cachedHead) < needed { return nil }
         }
-        return data + Int(truncatingIfNeeded: tail & (capacity &- 1)) + Ring.recordHeaderSize
+        return pending
+    }
+
+    /// Begins again at the beginning where the consumer has released everything. A place that was reserved stays where it
+    /// is: the tail does not move before ``commit(_:)``, and at one tail there is one look.
+    @usableFromInline mutating func look() {
+        nextLook = tail &+ Ring.lookBytes
+        guard isDrained() else { return }
+        base = tail
+        // Seen with the next tail: whoever has released everything reads nothing before that.
+        baseCell.pointee.store(base, ordering: .relaxed)
     }
 
     /// The reserved place: where the next ``commit(_:)`` ends a record.
-    @inlinable public var pending: UnsafeMutableRawPointer {
-        data + Int(truncatingIfNeeded: tail & (capacity &- 1)) + Ring.recordHeaderSize
+    @inlinable public var pending: UnsafeMutableRawPointer { place + Ring.recordHeaderSize }
+
+    @inlinable @inline(__always) var place: UnsafeMutableRawPointer {
+        data + Int(truncatingIfNeeded: (tail &- base) & (capacity &- 1))
     }
 
     /// Ends the record at the reserved place with `bytes` of payload, at most what was reserved. The consumer sees it
     /// after the next ``publish()``.
     @inlinable public mutating func commit(_ bytes: Int) {
-        (data + Int(truncatingIfNeeded: tail & (capacity &- 1))).storeBytes(
-            of: UInt64(bytes), as: UInt64.self)
+        place.storeBytes(of: UInt64(bytes), as: UInt64.self)
         tail &+= UInt64(truncatingIfNeeded: Ring.recordSize(bytes))
         records &+= 1
     }
@@ -131,10 +157,12 @@ public final class RingConsumerBox: @unchecked Sendable {
     @usableFromInline let data: UnsafeMutableRawPointer
     @usableFromInline let tailCell: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline let headCell: UnsafeMutablePointer<Atomic<UInt64>>
+    @usableFromInline let baseCell: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline let mask: UInt64
     @usableFromInline var head: UInt64
     @usableFromInline var released: UInt64
     @usableFromInline var cachedTail: UInt64
+    @usableFromInline var base: UInt64
     @usableFromInline var records: UInt64
 
     init(storage: RingStorage) {
@@ -142,10 +170,12 @@ public final class RingConsumerBox: @unchecked Sendable {
         data = storage.data
         tailCell = storage.tail
         headCell = storage.head
+        baseCell = storage.base
         mask = UInt64(storage.capacity - 1)
         head = 0
         released = 0
         cachedTail = 0
+        base = 0
         records = 0
     }
 
@@ -155,11 +185,17 @@ public final class RingConsumerBox: @unchecked Sendable {
         if head == cachedTail {
             cachedTail = tailCell.pointee.load(ordering: .acquiring)
             if head == cachedTail { return nil }
+            // It changes only while everything is released; see ``RingProducer/look()``.
+            base = baseCell.pointee.load(ordering: .relaxed)
         }
-        let record = data + Int(truncatingIfNeeded: head & mask)
+        let record = place(head)
         return UnsafeMutableRawBufferPointer(
             start: record + Ring.recordHeaderSize,
             count: Int(truncatingIfNeeded: record.load(as: UInt64.self)))
+    }
+
+    @inlinable @inline(__always) func place(_ position: UInt64) -> UnsafeMutableRawPointer {
+        data + Int(truncatingIfNeeded: (position &- base) & mask)
     }
 
     /// Where the record that ``peek()`` shows begins, for ``payload(at:)``.
@@ -169,7 +205,7 @@ public final class RingConsumerBox: @unchecked Sendable {
     /// behind the last of them. The next one begins ``Ring/recordSize(_:)`` further on.
     @inlinable public func payload(at position: UInt64) -> UnsafeRawBufferPointer? {
         guard position != cachedTail else { return nil }
-        let record = data + Int(truncatingIfNeeded: position & mask)
+        let record = place(position)
         return UnsafeRawBufferPointer(
             start: record + Ring.recordHeaderSize,
             count: Int(truncatingIfNeeded: record.load(as: UInt64.self)))
@@ -177,7 +213,7 @@ public final class RingConsumerBox: @unchecked Sendable {
 
     /// Takes the record that ``peek()`` showed.
     @inlinable public mutating func advance() {
-        let record = data + Int(truncatingIfNeeded: head & mask)
+        let record = place(head)
         head &+= UInt64(
             truncatingIfNeeded: Ring.recordSize(Int(truncatingIfNeeded: record.load(as: UInt64.self))))
         records &+= 1

@@ -25,6 +25,8 @@ public final class RingStorage: @unchecked Sendable {
 
     @usableFromInline var tail: UnsafeMutablePointer<Atomic<UInt64>> { line(0) }
     @usableFromInline var pushed: UnsafeMutablePointer<Atomic<UInt64>> { line(0) + 1 }
+    /// The position that lies at the beginning of the memory: the producer's, read after `tail`.
+    @usableFromInline var base: UnsafeMutablePointer<Atomic<UInt64>> { line(0) + 2 }
     @usableFromInline var head: UnsafeMutablePointer<Atomic<UInt64>> { line(1) }
     @usableFromInline var popped: UnsafeMutablePointer<Atomic<UInt64>> { line(1) + 1 }
 
@@ -55,6 +57,7 @@ public final class RingStorage: @unchecked Sendable {
         for index in 0..<2 {
             line(index).initialize(to: Atomic(0))
             (line(index) + 1).initialize(to: Atomic(0))
+            (line(index) + 2).initialize(to: Atomic(0))
         }
     }
 
