@@ -102,9 +102,11 @@ public final class PublishLedger: Sendable {
     private let oldestHeld = Atomic<Int64>(0)
     private let oldestHeldNumber = Atomic<UInt64>(0)
     private let oldestWaiting = Atomic<Int64>(0)
-    /// For the publisher thread alone.
-    nonisolated(unsafe) private var unsafeBatches = UnsafeBatches()
+    /// For the publisher thread alone, behind a pointer: access to a class's variable would be checked with every batch.
+    nonisolated(unsafe) private let unsafeBatches: UnsafeMutablePointer<UnsafeBatches>
     nonisolated(unsafe) private var spooled: [BatchReceipt] = []
+    /// Those of `latencies`, by kind.
+    nonisolated(unsafe) private let recorders: UnsafeMutablePointer<LatencyRecorder>
 
     /// Notes that are kept for the control plane at most.
     static let noteLimit = 64
@@ -128,6 +130,16 @@ public final class PublishLedger: Sendable {
         recovered = CounterBlock(count: self.markets * EventKind.count)
         dropped = CounterBlock(count: self.markets * EventKind.count * SpoolDrop.allCases.count)
         latencies = (0..<EventKind.count).map { _ in LatencyHistogram() }
+        unsafeBatches = .allocate(capacity: 1)
+        unsafeBatches.initialize(to: UnsafeBatches())
+        recorders = .allocate(capacity: EventKind.count)
+        for kind in 0..<EventKind.count { (recorders + kind).initialize(to: latencies[kind].recorder) }
+    }
+
+    deinit {
+        unsafeBatches.deinitialize(count: 1)
+        unsafeBatches.deallocate()
+        recorders.deallocate()
     }
 
     private func cell(_ market: Int, _ kind: EventKind) -> Int {
@@ -255,7 +267,7 @@ public final class PublishLedger: Sendable {
     func take(_ receipt: BatchReceipt) {
         guard !receipt.place.isSomewhere else { return }
         countTaken(receipt)
-        unsafeBatches.append(number: receipt.number, closedTime: receipt.closedTime)
+        unsafeBatches.pointee.append(number: receipt.number, closedTime: receipt.closedTime)
         setOldestHeld()
     }
 
@@ -279,7 +291,7 @@ public final class PublishLedger: Sendable {
     /// The spool has a copy of a batch, or of a part of one, that the sink holds.
     func secure(_ receipt: BatchReceipt) {
         guard receipt.endsBatch else { return }
-        unsafeBatches.remove(number: receipt.number)
+        unsafeBatches.pointee.remove(number: receipt.number)
         setOldestHeld()
     }
 
@@ -302,7 +314,7 @@ public final class PublishLedger: Sendable {
     }
 
     /// When the oldest batch was closed that the sink holds and nothing else has, ns since the epoch.
-    var oldestHeldTime: Int64? { unsafeBatches.oldest }
+    var oldestHeldTime: Int64? { unsafeBatches.pointee.oldest }
 
     /// Calls `each` for what was acknowledged of the spool's batches since the last call; returns how many there were.
     func fetchSpooled(_ each: (BatchReceipt) -> Void) -> Int {
@@ -314,9 +326,9 @@ public final class PublishLedger: Sendable {
     }
 
     private func setOldestHeld() {
-        let number = unsafeBatches.oldestNumber ?? 0
+        let number = unsafeBatches.pointee.oldestNumber ?? 0
         guard number != oldestHeldNumber.load(ordering: .relaxed) else { return }
-        oldestHeld.store(unsafeBatches.oldest ?? 0, ordering: .releasing)
+        oldestHeld.store(unsafeBatches.pointee.oldest ?? 0, ordering: .releasing)
         oldestHeldNumber.store(number, ordering: .releasing)
     }
 
@@ -329,18 +341,22 @@ public final class PublishLedger: Sendable {
 
     /// The sink has it safe. `now`: ns since the epoch. `asDeadLetter`: not where it should have gone.
     func acknowledge(_ receipt: BatchReceipt, now: Int64, asDeadLetter: Bool = false) {
-        latencies[Int(receipt.kind.rawValue)].record(now - receipt.closedTime, count: Int(receipt.events))
+        recorders[Int(receipt.kind.rawValue)].record(now - receipt.closedTime, count: Int(receipt.events))
         totals.add(Int(receipt.rawBytes), to: Total.rawBytesPublished.rawValue)
         totals.add(Int(receipt.bytes), to: Total.bytesPublished.rawValue)
         totals.add(receipt.endsBatch ? 1 : 0, to: Total.batchesPublished.rawValue)
-        let cells = asDeadLetter ? deadLettered : published
-        cells.add(Int(receipt.events), to: cell(Int(receipt.market), receipt.kind))
+        let cell = cell(Int(receipt.market), receipt.kind)
+        if asDeadLetter {
+            deadLettered.add(Int(receipt.events), to: cell)
+        } else {
+            published.add(Int(receipt.events), to: cell)
+        }
         guard !receipt.place.isSomewhere else {
             spooled.append(receipt)
             return
         }
         guard receipt.endsBatch else { return }
-        unsafeBatches.remove(number: receipt.number)
+        unsafeBatches.pointee.remove(number: receipt.number)
         setOldestHeld()
     }
 
