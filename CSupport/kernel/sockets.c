@@ -113,6 +113,8 @@ int ck_socket_options_of(int fd, ck_socket_options *options, int *no_delay, int 
     return 0;
 }
 
+void ck_delay_acknowledgements(int fd) { set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 0); }
+
 int ck_connect_result(int fd) {
     int error = 0;
     socklen_t size = sizeof error;

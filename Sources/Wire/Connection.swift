@@ -43,6 +43,8 @@ struct Connection: ~Copyable {
     /// When it must be open, or closed; monotonic ns.
     var deadline: Int64 = 0
     var lastBytesTime: Int64 = 0
+    /// When the kernel was last asked to delay acknowledgements; monotonic ns.
+    var delayedTime: Int64 = 0
     /// Of the last run, ns since the epoch.
     var lastReceivedTime: Int64 = 0
     /// What the reactor watches for.
@@ -93,6 +95,7 @@ struct Connection: ~Copyable {
         carryNeed = 0
         hasWholeFrames = false
         watched = 0
+        delayedTime = 0
         unsent = []
         pong = nil
         phase = .none

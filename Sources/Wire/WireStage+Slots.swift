@@ -84,10 +84,23 @@ extension WireStage {
                     work += 1
                 }
                 next = min(next, connections[link].nextDeadline)
+                delayAcknowledgements(link, now)
             }
         }
         nextTimer = next
         return work
+    }
+
+    /// Once a second for a connection that brings something: an acknowledgement for every message would be made, and on the
+    /// same machine delivered, before the message is looked at.
+    private func delayAcknowledgements(_ link: Int, _ now: Int64) {
+        let connection = connections + link
+        guard now - connection.pointee.delayedTime >= 1_000_000_000,
+            connection.pointee.lastBytesTime > connection.pointee.delayedTime,
+            let fd = connection.pointee.transport?.fd
+        else { return }
+        connection.pointee.delayedTime = now
+        ck_delay_acknowledgements(fd)
     }
 
     private mutating func tick(_ slot: Int, _ now: Int64) {

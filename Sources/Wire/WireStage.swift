@@ -30,6 +30,7 @@ public struct WireStage: ~Copyable, Stage {
     var random = RandomPool()
     /// Links that have bytes in memory: the kernel will not announce them.
     private var pending: [Int] = []
+    var direct = DirectLinks()
     var nextTimer: Int64 = 0
     private var isStopping = false
     /// The frame ring was too full to read on.
@@ -108,7 +109,7 @@ public struct WireStage: ~Copyable, Stage {
                 work += 1
             }
         }
-        if reactor.eventCount == 0 { reactor.wait(nanos: 0) }
+        if reactor.eventCount == 0, !readDirectly(&work) { reactor.wait(nanos: 0) }
         for index in 0..<reactor.eventCount { work += handle(reactor.event(index)) }
         reactor.clear()
         if !pending.isEmpty { work += readPending() }
@@ -145,6 +146,9 @@ public struct WireStage: ~Copyable, Stage {
         if hasBytesInMemory(slot), !pending.contains(slot) { pending.append(slot) }
         return work
     }
+
+    /// Whether the link is read in this cycle for what it has in memory.
+    func isPending(_ link: Int) -> Bool { !pending.isEmpty && pending.contains(link) }
 
     private func hasBytesInMemory(_ slot: Int) -> Bool {
         let connection = connections + slot

@@ -121,6 +121,9 @@ int ck_connect(const ck_address *address, const ck_socket_options *options);
 int ck_socket_options_of(int fd, ck_socket_options *options, int *no_delay, int *keepalive);
 /// 0 once connected, the pending error as -errno otherwise.
 int ck_connect_result(int fd);
+/// Lets the acknowledgement of a segment wait for the next one (RFC 9293, 3.8.6.3) instead of going out from within the call
+/// that takes the segment's bytes. The kernel forgets it when nothing followed for 40 ms.
+void ck_delay_acknowledgements(int fd);
 int ck_listen(const ck_address *address, int backlog);
 uint16_t ck_local_port(int fd);
 int ck_accept(int fd);

@@ -22,6 +22,10 @@ struct Reactor: ~Copyable {
     private let events: UnsafeMutablePointer<ck_event>
     /// Events that the last wait found, the waker's not counted.
     private(set) var eventCount = 0
+    /// Descriptors that are watched.
+    private(set) var watched = 0
+    /// Counts what was added, modified and removed.
+    private(set) var changes = 0
     /// Why this is not the backend that was asked for, or why nothing works, with the remedy; nil where all is well.
     let problem: String?
 
@@ -65,19 +69,26 @@ struct Reactor: ~Copyable {
     /// Watches `fd` for `events` (`CK_READ | CK_WRITE`). 0 or -errno.
     @discardableResult
     mutating func add(_ fd: Int32, _ events: Int, token: UInt64) -> Int32 {
-        if let ring { return cu_add(ring, fd, UInt32(events), token) }
-        return ck_epoll_add(epoll, fd, UInt32(events), token)
+        changes += 1
+        let code =
+            ring.map { cu_add($0, fd, UInt32(events), token) }
+            ?? ck_epoll_add(epoll, fd, UInt32(events), token)
+        if code == 0 { watched += 1 }
+        return code
     }
 
     /// Watches `fd` for other events, or with another token. 0 or -errno.
     @discardableResult
     mutating func modify(_ fd: Int32, _ events: Int, token: UInt64) -> Int32 {
+        changes += 1
         if let ring { return cu_modify(ring, fd, UInt32(events), token) }
         return ck_epoll_modify(epoll, fd, UInt32(events), token)
     }
 
     /// No longer watches `fd`; bytes that were not read are lost with it.
     mutating func remove(_ fd: Int32) {
+        changes += 1
+        watched -= 1
         if let ring { cu_remove(ring, fd) } else { _ = ck_epoll_remove(epoll, fd) }
     }
 
