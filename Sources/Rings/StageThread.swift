@@ -32,7 +32,7 @@ public final class StageControl: Sendable {
     public let waker: Waker
     private let stopping = Atomic<Bool>(false)
     // Written with every cycle: on cache lines of the thread's own, not beside another thread's control block.
-    private enum Count: Int, CaseIterable { case cycles, busyCycles, longestCycle, stalls }
+    private enum Count: Int, CaseIterable { case cycles, busyCycles, busyNanos, longestCycle, stalls }
     private let counts = CounterBlock(count: Count.allCases.count)
     private let finished = Atomic<Bool>(false)
 
@@ -59,6 +59,9 @@ public final class StageControl: Sendable {
     public var cycleCount: UInt64 { UInt64(counts.value(Count.cycles.rawValue)) }
     /// Cycles that found work.
     public var busyCycleCount: UInt64 { UInt64(counts.value(Count.busyCycles.rawValue)) }
+    /// Time in cycles that found work, ns: what a thread that never parks does with its CPU. What the machine took away in
+    /// between is in it.
+    public var busyNanos: UInt64 { UInt64(counts.value(Count.busyNanos.rawValue)) }
     /// The longest cycle so far, ns; time that was yielded or slept away is in none.
     public var longestCycleNanos: Int64 { Int64(counts.value(Count.longestCycle.rawValue)) }
     /// Cycles longer than ``stallNanos``.
@@ -66,7 +69,10 @@ public final class StageControl: Sendable {
 
     fileprivate func count(cycle nanos: Int64, work: Int) {
         counts.add(1, to: Count.cycles.rawValue)
-        if work > 0 { counts.add(1, to: Count.busyCycles.rawValue) }
+        if work > 0 {
+            counts.add(1, to: Count.busyCycles.rawValue)
+            counts.add(Int(nanos), to: Count.busyNanos.rawValue)
+        }
         if nanos > longestCycleNanos { counts.set(Int(nanos), at: Count.longestCycle.rawValue) }
         if nanos > StageControl.stallNanos { counts.add(1, to: Count.stalls.rawValue) }
     }

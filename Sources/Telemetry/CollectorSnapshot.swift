@@ -136,6 +136,8 @@ public struct CollectorSnapshot: Sendable {
         public var cycles: UInt64
         /// Turns that found work.
         public var busyCycles: UInt64
+        /// Time in these, ns.
+        public var busyNanos: UInt64
         /// Turns that took too long.
         public var stalls: UInt64
         /// The longest turn, ns.
@@ -145,13 +147,13 @@ public struct CollectorSnapshot: Sendable {
 
         /// Counts.
         public init(
-            name: String, cycles: UInt64, busyCycles: UInt64 = 0, stalls: UInt64 = 0,
-            longestCycleNanos: Int64 = 0,
-            cpu: Int? = nil
+            name: String, cycles: UInt64, busyCycles: UInt64 = 0, busyNanos: UInt64 = 0, stalls: UInt64 = 0,
+            longestCycleNanos: Int64 = 0, cpu: Int? = nil
         ) {
             self.name = name
             self.cycles = cycles
             self.busyCycles = busyCycles
+            self.busyNanos = busyNanos
             self.stalls = stalls
             self.longestCycleNanos = longestCycleNanos
             self.cpu = cpu

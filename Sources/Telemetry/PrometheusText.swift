@@ -172,6 +172,12 @@ public enum PrometheusText {
         family("collector_thread_busy_cycles_total", "Turns that found work.") {
             Int(clamping: $0.busyCycles)
         }
+        page.begin(
+            "collector_thread_busy_seconds_total", .counter,
+            "Time in turns that found work: a spinning thread's load.")
+        for thread in snapshot.threads {
+            page.sample([("thread", thread.name)], seconds: Int(clamping: thread.busyNanos))
+        }
         family("collector_thread_stalls_total", "Turns that took too long.") { Int(clamping: $0.stalls) }
         page.begin("collector_thread_longest_cycle_seconds", .gauge, "The longest turn so far.")
         for thread in snapshot.threads {

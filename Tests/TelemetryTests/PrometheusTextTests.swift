@@ -176,6 +176,7 @@ struct MetricsReader {
         #expect(samples["collector_queue_depth{queue=frames-0}"] == 4)
         #expect(samples["collector_queue_capacity_bytes{queue=frames-0}"] == 65_536)
         #expect(samples["collector_thread_stalls_total{thread=parse-0}"] == 1)
+        #expect(samples["collector_thread_busy_seconds_total{thread=parse-0}"] == 0.0025)
         #expect(samples["collector_thread_longest_cycle_seconds{thread=parse-0}"] == 0.0125)
         #expect(samples["collector_publish_requests_total{code=UNAVAILABLE}"] == 1)
         #expect(samples["collector_bytes_published_total{}"] == 3_000)

@@ -57,7 +57,8 @@ func sampleSnapshot() -> CollectorSnapshot {
     ]
     snapshot.threads = [
         CollectorSnapshot.ThreadCounts(
-            name: "parse-0", cycles: 1_000, busyCycles: 10, stalls: 1, longestCycleNanos: 12_500_000, cpu: 1)
+            name: "parse-0", cycles: 1_000, busyCycles: 10, busyNanos: 2_500_000, stalls: 1,
+            longestCycleNanos: 12_500_000, cpu: 1)
     ]
     let latency = LatencyHistogram()
     latency.record(900)

@@ -82,6 +82,7 @@ struct StatusDocument: Encodable {
         var name: String
         var cycles: UInt64
         var busyCycles: UInt64
+        var busyNanos: UInt64
         var stalls: UInt64
         var longestCycleNanos: Int64
         var cpu: Int?
@@ -234,8 +235,8 @@ struct StatusDocument: Encodable {
         }
         threads = snapshot.threads.map {
             Thread(
-                name: $0.name, cycles: $0.cycles, busyCycles: $0.busyCycles, stalls: $0.stalls,
-                longestCycleNanos: $0.longestCycleNanos, cpu: $0.cpu)
+                name: $0.name, cycles: $0.cycles, busyCycles: $0.busyCycles, busyNanos: $0.busyNanos,
+                stalls: $0.stalls, longestCycleNanos: $0.longestCycleNanos, cpu: $0.cpu)
         }
         latencies = snapshot.latencies.map {
             Latency(

@@ -55,13 +55,15 @@ public enum BenchText {
     }
 
     private static func threads(_ result: Bench.Result) -> [String] {
-        var rows = [["thread", "CPU", "turns/s", "busy turns/s", "stalls", "longest turn"]]
+        var rows = [["thread", "CPU", "turns/s", "busy turns/s", "busy", "stalls", "longest turn"]]
         let seconds = Double(result.end.time - result.begin.time) / 1e9
         for (end, begin) in zip(result.end.threads, result.begin.threads) {
             func rate(_ count: UInt64) -> String { HumanText.count(Int(Double(count) / seconds)) }
             rows.append([
                 end.name, end.cpu.map { "\($0)" } ?? "any", rate(end.cycles - begin.cycles),
-                rate(end.busyCycles - begin.busyCycles), "\(end.stalls - begin.stalls)",
+                rate(end.busyCycles - begin.busyCycles),
+                "\(HumanText.fixed(Double(end.busyNanos - begin.busyNanos) / 1e7 / seconds)) %",
+                "\(end.stalls - begin.stalls)",
                 HumanText.duration(Int(end.longestCycleNanos)),
             ])
         }

@@ -31,7 +31,8 @@ extension Collector {
         snapshot.threads = threads.controls.map { control in
             CollectorSnapshot.ThreadCounts(
                 name: control.name, cycles: control.cycleCount, busyCycles: control.busyCycleCount,
-                stalls: control.stallCount, longestCycleNanos: control.longestCycleNanos,
+                busyNanos: control.busyNanos, stalls: control.stallCount,
+                longestCycleNanos: control.longestCycleNanos,
                 cpu: threads.cpu(of: control))
         }
         snapshot.latencies = EventKind.allCases.compactMap { latencies($0) }
