@@ -244,6 +244,8 @@ public struct WireStage: ~Copyable, Stage {
 
     /// Waits for the waker or for descriptors.
     public mutating func park(nanos: Int64) {
-        reactor.wait(nanos: nanos)
+        // What a full ring has no room for stays in the sockets and would end every wait at once: the thread would take the
+        // CPU from the one that makes room.
+        if isBlocked { waker.wait(nanos: nanos) } else { reactor.wait(nanos: nanos) }
     }
 }
