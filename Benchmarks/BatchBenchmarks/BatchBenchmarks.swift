@@ -2,6 +2,7 @@ import Batching
 import Benchmark
 import MarketData
 import Rings
+import StageGate
 
 private let events = 10_000
 private let symbols = 50
@@ -105,6 +106,10 @@ private func register(_ name: String, level: Int?) {
                 + #""quantity":"0.00023000","tradeTime":1790960630913000000,"aggressor":"buy"}"#
             precondition(first == expected, "wrote \(first)")
         }
+        bench.fill()
+        _ = bench.drain()
+        bench.fill()
+        StageGate.check(name, items: events) { blackHole(bench.drain()) }
         for _ in benchmark.scaledIterations {
             bench.fill()
             benchmark.startMeasurement()

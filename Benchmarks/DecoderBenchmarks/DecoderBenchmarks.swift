@@ -3,6 +3,7 @@ import BinanceAdapter
 import ExchangeAdapter
 import MarketData
 import Rings
+import StageGate
 import Wire
 
 private let framesPerRun = 1_000
@@ -142,8 +143,7 @@ private func register(_ sample: Sample) {
         precondition(count == framesPerRun, "\(count) events from \(framesPerRun) frames")
         precondition(last == sample.expected, "\(sample.name): read \(last), not \(sample.expected)")
 
-        benchmark.startMeasurement()
-        for _ in benchmark.scaledIterations {
+        func again() {
             // The same frames come again: to be read again, not to be dropped as repeats.
             writer.forget(sample.subscription.kind, variant: variant, instrument: 1)
             blackHole(decoder.decode(frames, from: 0, into: &writer))
@@ -151,6 +151,10 @@ private func register(_ sample: Sample) {
             while consumer.next() != nil {}
             consumer.release()
         }
+        again()
+        StageGate.check("Decode a \(sample.name)", items: framesPerRun) { again() }
+        benchmark.startMeasurement()
+        for _ in benchmark.scaledIterations { again() }
         benchmark.stopMeasurement()
     }
 }
