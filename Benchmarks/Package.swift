@@ -13,6 +13,10 @@ let package = Package(
     targets: [
         .target(name: "CallCounts", path: "CallCounts"),
         .target(name: "StageGate", dependencies: ["CallCounts"], path: "StageGate"),
+        .target(
+            name: "StageSupport",
+            dependencies: [.product(name: "CollectorStages", package: "exchange-collector")],
+            path: "StageSupport"),
         .executableTarget(
             name: "ScanningBenchmarks", dependencies: stages, path: "ScanningBenchmarks", plugins: plugins),
         .executableTarget(
@@ -26,7 +30,7 @@ let package = Package(
         // Against simdjson and others; started by rivals/run.
         .executableTarget(
             name: "rival-comparison",
-            dependencies: [.product(name: "CollectorStages", package: "exchange-collector")],
+            dependencies: [.product(name: "CollectorStages", package: "exchange-collector"), "StageSupport"],
             path: "RivalComparison"),
     ],
     swiftLanguageModes: [.v6]
@@ -36,7 +40,7 @@ var stages: [Target.Dependency] {
     [
         .product(name: "CollectorStages", package: "exchange-collector"),
         .product(name: "Benchmark", package: "benchmark"),
-        "StageGate",
+        "StageGate", "StageSupport",
     ]
 }
 

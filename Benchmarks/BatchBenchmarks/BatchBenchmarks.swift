@@ -3,6 +3,7 @@ import Benchmark
 import MarketData
 import Rings
 import StageGate
+import StageSupport
 
 private let events = 10_000
 private let symbols = 50
@@ -38,18 +39,13 @@ private struct Bench: ~Copyable {
         settings.maxDelayNanos = 60_000_000_000
         settings.closeWhenIdle = false
         let waker = try Waker()
-        guard let output = batchProducer.take() else { preconditionFailure("a fresh ring has both ends") }
         stage = BatchStage(
-            settings: settings, inputs: [(events: eventConsumer, instruments: instruments)], output: output,
+            settings: settings, inputs: [(events: eventConsumer, instruments: instruments)],
+            output: taken(batchProducer.take()),
             routes: routes, monitor: BatchMonitor(), waker: waker)
-        producer = Bench.taken(eventProducer.take())
-        consumer = Bench.taken(batchConsumer.take())
+        producer = taken(eventProducer.take())
+        consumer = taken(batchConsumer.take())
         self.indices = indices
-    }
-
-    private static func taken<End: ~Copyable>(_ end: consuming End?) -> End {
-        guard let end = end.take() else { preconditionFailure("a fresh ring has both ends") }
-        return end
     }
 
     mutating func fill() {

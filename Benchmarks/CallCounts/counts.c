@@ -1,67 +1,18 @@
-// Stands before glibc's allocators and before Swift's runtime in the program that it is linked into.
+// The counts of each thread, for the program that this is linked into.
 #define _GNU_SOURCE
 #include "callcounts.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
-
-// glibc's own functions under the names by which a replacement may call them.
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
 
 static __thread cc_counts mine __attribute__((tls_model("initial-exec")));
 
+static void count_allocation(size_t bytes, void *caller) {
+    (void)bytes, (void)caller;
+    mine.allocations++;
+}
+
+static void count_runtime(void) { mine.runtime++; }
+
+#include "interpose.h"
+
 cc_counts cc_now(void) { return mine; }
-
-void *malloc(size_t size) {
-    mine.allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t number, size_t size) {
-    mine.allocations++;
-    return __libc_calloc(number, size);
-}
-
-void *realloc(void *old, size_t size) {
-    mine.allocations++;
-    return __libc_realloc(old, size);
-}
-
-void *memalign(size_t alignment, size_t size) {
-    mine.allocations++;
-    return __libc_memalign(alignment, size);
-}
-
-void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
-
-int posix_memalign(void **result, size_t alignment, size_t size) {
-    void *memory = memalign(alignment, size);
-    if (!memory) return 12; // ENOMEM
-    *result = memory;
-    return 0;
-}
-
-#define COUNTED(name) \
-    void *name(void *a, void *b, void *c, void *d, void *e) { \
-        static void *(*real)(void *, void *, void *, void *, void *); \
-        if (!real) real = (void *(*)(void *, void *, void *, void *, void *))dlsym(RTLD_NEXT, #name); \
-        mine.runtime++; \
-        return real(a, b, c, d, e); \
-    }
-
-COUNTED(swift_retain)
-COUNTED(swift_release)
-COUNTED(swift_retain_n)
-COUNTED(swift_release_n)
-COUNTED(swift_bridgeObjectRetain)
-COUNTED(swift_bridgeObjectRelease)
-COUNTED(swift_unknownObjectRetain)
-COUNTED(swift_unknownObjectRelease)
-COUNTED(swift_beginAccess)
-COUNTED(swift_endAccess)
-COUNTED(swift_dynamicCast)
-COUNTED(swift_getWitnessTable)
-COUNTED(swift_allocObject)

@@ -4,33 +4,19 @@ import ExchangeAdapter
 import MarketData
 import Rings
 import StageGate
+import StageSupport
 import Wire
 
 private let framesPerRun = 1_000
 
-/// Frames that lie one behind the other in one run, as the I/O thread leaves them.
+/// A run of these frames, with what a scanner may read behind it.
 private func makeRun(_ frames: [String]) -> UnsafeMutableRawBufferPointer {
-    // Four bytes of WebSocket header stand before each.
-    let gap = 4
-    let bytes = frames.reduce(FrameRunHeader.size) { $0 + $1.utf8.count + gap }
-    let table = (bytes + 7) & ~7
+    let texts = frames.map { Array($0.utf8) }
     let memory = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: table + frames.count * MemoryLayout<FrameSlice>.size + 64, alignment: 8)
+        byteCount: FrameRuns.size(of: texts) + 64, alignment: 8)
     memory.initializeMemory(as: UInt8.self, repeating: 0)
-    memory.storeBytes(
-        of: FrameRunHeader(
-            connection: 0, generation: 1, receivedTime: 1_790_960_630_914_000_001, kind: .frames,
-            frameCount: frames.count, tableOffset: table),
-        as: FrameRunHeader.self)
-    var offset = FrameRunHeader.size
-    for (index, frame) in frames.enumerated() {
-        offset += gap
-        let text = Array(frame.utf8)
-        UnsafeMutableRawBufferPointer(rebasing: memory[offset..<offset + text.count]).copyBytes(from: text)
-        memory.storeBytes(
-            of: FrameSlice(offset: offset, length: text.count, isBinary: false),
-            toByteOffset: table + index * MemoryLayout<FrameSlice>.size, as: FrameSlice.self)
-        offset += text.count
+    if let room = memory.baseAddress {
+        FrameRuns.lay(texts, at: room, receivedTime: 1_790_960_630_914_000_001)
     }
     return memory
 }

@@ -6,6 +6,7 @@ import MarketData
 import Parsing
 import Rings
 import StageGate
+import StageSupport
 import Wire
 
 private let framesPerRun = 1_000
@@ -43,12 +44,12 @@ private struct Lane: ~Copyable {
         settings.maxEvents = framesPerRun / 4
         settings.maxDelayNanos = 60_000_000_000
         settings.closeWhenIdle = false
-        frames = Lane.taken(frameProducer.take())
-        output = Lane.taken(batchConsumer.take())
+        frames = taken(frameProducer.take())
+        output = taken(batchConsumer.take())
         parser = ParserStage(
-            frames: Lane.taken(frameConsumer.take()),
+            frames: taken(frameConsumer.take()),
             events: EventWriter(
-                producer: Lane.taken(eventProducer.take()), counters: ParserCounters(marketCount: 1),
+                producer: taken(eventProducer.take()), counters: ParserCounters(marketCount: 1),
                 instrumentCapacity: 1_024, gapNotices: CommandQueue(capacity: 1_024),
                 activity: StreamActivity(capacity: streams.count)
             ),
@@ -57,14 +58,9 @@ private struct Lane: ~Copyable {
             instruments: instruments, commands: commands, requests: CommandQueue(capacity: 16), waker: waker)
         batches = BatchStage(
             settings: settings, inputs: [(events: eventConsumer, instruments: instruments)],
-            output: Lane.taken(batchProducer.take()), routes: RouteTable(capacity: 64),
+            output: taken(batchProducer.take()), routes: RouteTable(capacity: 64),
             monitor: BatchMonitor(),
             waker: waker)
-    }
-
-    private static func taken<End: ~Copyable>(_ end: consuming End?) -> End {
-        guard let end = end.take() else { preconditionFailure("a fresh ring has both ends") }
-        return end
     }
 
     /// The connection that brings the frames is open.
@@ -74,9 +70,7 @@ private struct Lane: ~Copyable {
         }
         room.storeBytes(
             of: FrameRunHeader(
-                connection: 0, generation: 1, receivedTime: 1_790_960_630_914_000_000, kind: .opened,
-                frameCount: 0,
-                tableOffset: FrameRunHeader.size),
+                connection: 0, generation: 1, receivedTime: 1_790_960_630_914_000_000, kind: .opened),
             as: FrameRunHeader.self)
         frames.commit(FrameRunHeader.size)
         frames.publish()
@@ -93,24 +87,9 @@ private struct Lane: ~Copyable {
                     + #""T":1790960630913,"m":true,"M":true}}"#).utf8)
         }
         nextTrade += framesPerRun / symbols
-        let bytes = texts.reduce(FrameRunHeader.size) { $0 + $1.count + 4 }
-        let table = (bytes + 7) & ~7
-        let size = table + framesPerRun * MemoryLayout<FrameSlice>.size
+        let size = FrameRuns.size(of: texts)
         guard let room = frames.reserve(size) else { preconditionFailure("the frame ring is too small") }
-        room.storeBytes(
-            of: FrameRunHeader(
-                connection: 0, generation: 1, receivedTime: 1_790_960_630_914_000_001, kind: .frames,
-                frameCount: framesPerRun, tableOffset: table),
-            as: FrameRunHeader.self)
-        var offset = FrameRunHeader.size
-        for (index, text) in texts.enumerated() {
-            offset += 4
-            UnsafeMutableRawBufferPointer(start: room + offset, count: text.count).copyBytes(from: text)
-            room.storeBytes(
-                of: FrameSlice(offset: offset, length: text.count, isBinary: false),
-                toByteOffset: table + index * MemoryLayout<FrameSlice>.size, as: FrameSlice.self)
-            offset += text.count
-        }
+        FrameRuns.lay(texts, at: room, receivedTime: 1_790_960_630_914_000_001)
         frames.commit(size)
         frames.publish()
     }

@@ -1,5 +1,6 @@
 import Glibc
 import MarketData
+import StageSupport
 import Wire
 
 /// The frames of a feed, in runs as the I/O thread leaves them in the frame ring.
@@ -56,28 +57,13 @@ struct Frames {
     }
 
     private mutating func append(_ frames: [ArraySlice<UInt8>]) {
-        // A WebSocket header stands before each.
-        let gap = 4
-        let end = frames.reduce(FrameRunHeader.size) { $0 + $1.count + gap }
-        let table = (end + 7) & ~7
         let memory = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: table + frames.count * MemoryLayout<FrameSlice>.size + 128, alignment: 64)
+            byteCount: FrameRuns.size(of: frames) + 128, alignment: 64)
         memory.initializeMemory(as: UInt8.self, repeating: 0)
-        memory.storeBytes(
-            of: FrameRunHeader(
-                connection: 0, generation: 1, receivedTime: Frames.receivedTime, kind: .frames,
-                frameCount: frames.count, tableOffset: table), as: FrameRunHeader.self)
-        var offset = FrameRunHeader.size
-        for (index, frame) in frames.enumerated() {
-            offset += gap
-            UnsafeMutableRawBufferPointer(rebasing: memory[offset..<(offset + frame.count)]).copyBytes(
-                from: frame)
-            memory.storeBytes(
-                of: FrameSlice(offset: offset, length: frame.count, isBinary: false),
-                toByteOffset: table + index * MemoryLayout<FrameSlice>.size, as: FrameSlice.self)
-            offset += frame.count
-            bytes += frame.count
+        if let room = memory.baseAddress {
+            FrameRuns.lay(frames, at: room, receivedTime: Frames.receivedTime)
         }
+        bytes += frames.reduce(0) { $0 + $1.count }
         runs.append(memory)
         count += frames.count
     }

@@ -57,8 +57,8 @@ public final class RingStorage: @unchecked Sendable {
         for index in 0..<2 {
             line(index).initialize(to: Atomic(0))
             (line(index) + 1).initialize(to: Atomic(0))
-            (line(index) + 2).initialize(to: Atomic(0))
         }
+        self.base.initialize(to: Atomic(0))
     }
 
     deinit {
