@@ -133,6 +133,10 @@ final class RouteTemplate {
     let lane: Lane
     /// Encoded attributes that say what the events are.
     let attributes: [UInt8]
+    /// ``attributes`` and those of ``event``.
+    let eventAttributes: [UInt8]
+    /// What the last event's message took beside its data, bytes.
+    var eventOverhead = 0
     /// What the batch ids of an earlier run begin with; nil: the routes are this one's.
     let run: [UInt8]?
 
@@ -155,6 +159,7 @@ final class RouteTemplate {
         if let symbol = route.symbol { bytes += Protobuf.attribute("symbol", symbol) }
         bytes += Protobuf.attribute("collector", route.origin?.collector ?? collector)
         attributes = bytes
+        eventAttributes = bytes + RouteTemplate.event
         run = route.origin.map { MessageEncoder.prefix(runID: $0.runID) }
     }
 }

@@ -68,13 +68,19 @@ struct MessageEncoder: ~Copyable {
     /// What the attributes that differ from message to message take at most: seven with keys of up to 16 and values of
     /// up to 58 bytes, and the writer's slack.
     static let variableLimit = 512
+    /// A run's prefix, the batch's number, and the writer's slack.
+    private static let batchIDLimit = 48
     private let variable: UnsafeMutableRawPointer
     private var variableCount = 0
+    private let batchID: UnsafeMutableRawPointer
+    private var batchIDCount = 0
     private let runID: [UInt8]
 
     /// `runID`: the first half of each batch id.
     init(runID: UInt64) {
         variable = .allocate(byteCount: MessageEncoder.variableLimit, alignment: 8)
+        batchID = .allocate(byteCount: MessageEncoder.batchIDLimit, alignment: 8)
+        batchID.initializeMemory(as: UInt8.self, repeating: 0, count: MessageEncoder.batchIDLimit)
         self.runID = MessageEncoder.prefix(runID: runID)
     }
 
@@ -84,25 +90,35 @@ struct MessageEncoder: ~Copyable {
         return Array((String(repeating: "0", count: 16 - digits.count) + digits + "-").utf8)
     }
 
-    deinit { variable.deallocate() }
+    deinit {
+        variable.deallocate()
+        batchID.deallocate()
+    }
 
     /// What a message takes at most: heads of four fields beside their contents.
     static func sizeLimit(data: Int, fixed: Int, key: Int) -> Int { data + fixed + key + variableLimit + 24 }
 
-    private mutating func attribute(_ key: StaticString, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
+    /// Adds an attribute whose value `write` writes; the value, to be copied where another attribute has the same.
+    @inline(__always) @discardableResult
+    private mutating func attribute(_ key: StaticString, _ write: (UnsafeMutablePointer<UInt8>) -> Int)
+        -> UnsafeRawBufferPointer
+    {
         let keyCount = key.utf8CodeUnitCount
         let entry = variable + variableCount
         let value = entry + keyCount + 6
         let valueCount = write(value.assumingMemoryBound(to: UInt8.self))
         // All lengths are below 128, one byte each.
         entry.storeBytes(of: Protobuf.tag(2), as: UInt8.self)
-        entry.storeBytes(of: UInt8(keyCount + valueCount + 4), toByteOffset: 1, as: UInt8.self)
+        entry.storeBytes(
+            of: UInt8(truncatingIfNeeded: keyCount + valueCount + 4), toByteOffset: 1, as: UInt8.self)
         entry.storeBytes(of: Protobuf.tag(1), toByteOffset: 2, as: UInt8.self)
-        entry.storeBytes(of: UInt8(keyCount), toByteOffset: 3, as: UInt8.self)
+        entry.storeBytes(of: UInt8(truncatingIfNeeded: keyCount), toByteOffset: 3, as: UInt8.self)
         (entry + 4).copyMemory(from: key.utf8Start, byteCount: keyCount)
         entry.storeBytes(of: Protobuf.tag(2), toByteOffset: keyCount + 4, as: UInt8.self)
-        entry.storeBytes(of: UInt8(valueCount), toByteOffset: keyCount + 5, as: UInt8.self)
+        entry.storeBytes(
+            of: UInt8(truncatingIfNeeded: valueCount), toByteOffset: keyCount + 5, as: UInt8.self)
         variableCount += keyCount + valueCount + 6
+        return UnsafeRawBufferPointer(start: value, count: valueCount)
     }
 
     /// What one message says about itself.
@@ -121,31 +137,65 @@ struct MessageEncoder: ~Copyable {
         var run: [UInt8]?
     }
 
-    /// Sets the attributes of the next ``write(data:fixed:key:to:)``.
-    mutating func describe(_ extent: Extent) {
-        variableCount = 0
-        attribute("count") { DigitWriter.write(extent.count, to: $0) }
-        attribute("first_sequence") { DigitWriter.write(extent.firstSequence, to: $0) }
-        attribute("last_sequence") { DigitWriter.write(extent.lastSequence, to: $0) }
-        attribute("first_event_time") { DigitWriter.write(extent.firstEventTime, to: $0) }
-        attribute("last_event_time") { DigitWriter.write(extent.lastEventTime, to: $0) }
-        let runID = extent.run ?? runID
-        attribute("batch_id") { out in
-            runID.withUnsafeBytes { bytes in
-                if let base = bytes.baseAddress {
-                    UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: bytes.count)
-                }
-            }
-            var used = runID.count + DigitWriter.write(extent.batch, to: out + runID.count)
-            if let index = extent.index {
-                out[used] = UInt8(ascii: "-")
-                used += 1 + DigitWriter.write(UInt64(index), to: out + used + 1)
-            }
-            return used
-        }
+    /// Sets the attributes of the next ``write(data:fixed:form:key:to:)``.
+    mutating func describe(_ extent: borrowing Extent) {
+        setBatch(extent.batch, run: extent.run)
+        describe(extent, index: extent.index)
         if extent.dictionary != 0 {
             attribute("dictionary") { DigitWriter.write(UInt64(extent.dictionary), to: $0) }
         }
+    }
+
+    /// Sets the batch of the messages that ``describeEvent(sequence:time:index:)`` describes.
+    mutating func setBatch(_ number: UInt64, run: [UInt8]?) {
+        let prefix = run ?? runID
+        prefix.withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress { batchID.copyMemory(from: base, byteCount: bytes.count) }
+        }
+        batchIDCount =
+            prefix.count
+            + DigitWriter.write(number, to: (batchID + prefix.count).assumingMemoryBound(to: UInt8.self))
+    }
+
+    /// Sets the attributes of the next message: that of the event at `index` of the batch.
+    mutating func describeEvent(sequence: UInt64, time: Int64, index: Int) {
+        describe(
+            Extent(
+                count: 1, firstSequence: sequence, lastSequence: sequence, firstEventTime: time,
+                lastEventTime: time, batch: 0), index: index)
+    }
+
+    @inline(__always)
+    private mutating func describe(_ extent: borrowing Extent, index: Int?) {
+        variableCount = 0
+        attribute("count") { DigitWriter.write(extent.count, to: $0) }
+        let sequence = attribute("first_sequence") { DigitWriter.write(extent.firstSequence, to: $0) }
+        attribute("last_sequence") {
+            extent.lastSequence == extent.firstSequence
+                ? MessageEncoder.copy(sequence, to: $0) : DigitWriter.write(extent.lastSequence, to: $0)
+        }
+        let time = attribute("first_event_time") { DigitWriter.write(extent.firstEventTime, to: $0) }
+        attribute("last_event_time") {
+            extent.lastEventTime == extent.firstEventTime
+                ? MessageEncoder.copy(time, to: $0) : DigitWriter.write(extent.lastEventTime, to: $0)
+        }
+        let (batchID, batchIDCount) = (batchID, batchIDCount)
+        attribute("batch_id") { out in
+            UnsafeMutableRawPointer(out).copyMemory(
+                from: batchID, byteCount: MessageEncoder.batchIDLimit)
+            guard let index else { return batchIDCount }
+            out[batchIDCount] = UInt8(ascii: "-")
+            return batchIDCount + 1 + DigitWriter.write(UInt64(index), to: out + batchIDCount + 1)
+        }
+    }
+
+    /// A number that was written before: cheaper than dividing again, and in a message of one event two of them are the
+    /// same. Copies as many bytes as the longest has, all within the buffer.
+    @inline(__always)
+    private static func copy(_ digits: UnsafeRawBufferPointer, to out: UnsafeMutablePointer<UInt8>) -> Int {
+        guard let base = digits.baseAddress else { return 0 }
+        UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: 24)
+        return digits.count
     }
 
     /// No attributes but the fixed ones.

@@ -176,16 +176,30 @@ final class PublishScheduler {
         var part = receipt
         (part.events, part.bytes, part.rawBytes, part.endsBatch) = (0, 0, 0, false)
         var parcel: Parcel?
-        for index in 0..<Int(batch.header.count) {
+        let lane = template.lane
+        let fixed = template.eventAttributes
+        let limit = MessageEncoder.sizeLimit(data: 0, fixed: fixed.count, key: lane.keyField.count)
+        let count = Int(batch.header.count)
+        // Without it a request of many events would be copied each time that it had doubled.
+        let expected = batch.data.count + count * (template.eventOverhead + 4)
+        encoder.setBatch(batch.header.number, run: template.run)
+        for index in 0..<count {
             let slice = batch.slice(index)
-            encoder.describe(
-                MessageEncoder.Extent(
-                    count: 1, firstSequence: slice.sequence, lastSequence: slice.sequence,
-                    firstEventTime: slice.eventTime, lastEventTime: slice.eventTime,
-                    batch: batch.header.number,
-                    index: index, run: template.run))
-            let next = append(
-                batch.event(index), to: template.lane, fixed: template.attributes, form: RouteTemplate.event)
+            let data = batch.event(index)
+            let next: Parcel
+            if let parcel, parcel.end + limit + data.count <= min(parcel.block.size, settings.requestBytes),
+                parcel.messages < PubSubSettings.messageLimit
+            {
+                next = parcel
+            } else {
+                next = open(lane, bound: limit + data.count, expected: index == 0 ? expected : 0)
+            }
+            encoder.describeEvent(sequence: slice.sequence, time: slice.eventTime, index: index)
+            let size = encoder.write(
+                data: data, fixed: fixed, key: lane.keyField, to: next.block.base + next.end)
+            next.end += size
+            next.messages += 1
+            if index == 0 { template.eventOverhead = size - data.count }
             if let parcel, parcel !== next {
                 // The batch goes on in another request; each part is acknowledged with its own.
                 parcel.entries.append(Parcel.Entry(receipt: part, messages: Int(part.events)))
@@ -215,12 +229,15 @@ final class PublishScheduler {
         return parcel
     }
 
-    func open(_ lane: Lane, bound: Int) -> Parcel {
+    /// The request that the lane's next message of at most `bound` bytes goes to. `expected`: what it and those that
+    /// follow it at once are likely to take together.
+    func open(_ lane: Lane, bound: Int, expected: Int = 0) -> Parcel {
         if let last = lane.parcels.last, !last.wasSent, last.messages < PubSubSettings.messageLimit,
             last.end + bound <= settings.requestBytes
         {
             if last.end + bound > last.block.size {
-                let larger = pool.take(max(last.end + bound, last.block.size * 2))
+                let wanted = min(last.end + expected, settings.requestBytes)
+                let larger = pool.take(max(last.end + bound, last.block.size * 2, wanted))
                 larger.base.copyMemory(from: last.block.base, byteCount: last.end)
                 lane.bytes += larger.size - last.block.size
                 pool.give(last.block)
@@ -228,7 +245,7 @@ final class PublishScheduler {
             }
             return last
         }
-        let parcel = parcel(for: lane, bytes: bound)
+        let parcel = parcel(for: lane, bytes: max(bound, min(expected, settings.requestBytes)))
         lane.parcels.append(parcel)
         return parcel
     }
