@@ -35,8 +35,10 @@ public enum CollectorRun {
         logger.info("collecting", metadata: ["threads": "\(collector.threadSummary)"])
         var failure: (any Error)?
         var reloads = 0
+        let ticker = Ticker(microseconds: 100_000)
+        defer { ticker.stop() }
         while !stop.isRequested, failure == nil, !collector.ledger.hasEnded {
-            try? await Task.sleep(nanoseconds: 100_000_000)
+            await ticker.next()
             collector.look()
             if keepsAttempts { collector.attempts.keep(now: ck_monotonic_nanos(), wall: ck_realtime_nanos()) }
             if stop.reloads > reloads {
