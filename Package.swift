@@ -15,7 +15,7 @@ let package = Package(
             targets: [
                 "MarketData", "Rings", "ByteScanning", "Wire", "ExchangeAdapter", "BinanceAdapter", "Parsing",
                 "Batching",
-                "CKernel", "CZstd",
+                "CKernel", "CTLS", "CZstd",
             ]),
     ],
     dependencies: [

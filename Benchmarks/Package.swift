@@ -20,6 +20,8 @@ let package = Package(
         .executableTarget(
             name: "ScanningBenchmarks", dependencies: stages, path: "ScanningBenchmarks", plugins: plugins),
         .executableTarget(
+            name: "ReceivingBenchmarks", dependencies: stages, path: "ReceivingBenchmarks", plugins: plugins),
+        .executableTarget(
             name: "LaneBenchmarks", dependencies: stages, path: "LaneBenchmarks", plugins: plugins),
         .executableTarget(
             name: "RingBenchmarks", dependencies: stages, path: "RingBenchmarks", plugins: plugins),

@@ -5,9 +5,9 @@
 /// The buffer is the caller's: bytes from `cursor` on are not looked at yet; where a fragmented message is under way,
 /// its first ``joined`` bytes lie at ``messageStart``. What is left at the end of a buffer (see ``leftover(end:)``)
 /// goes to the beginning of the next.
-struct Unframer {
-    /// A finding.
-    enum Outcome: Equatable {
+public struct Unframer {
+    /// A finding. Offsets and lengths are bytes of the buffer that was walked.
+    public enum Outcome: Equatable {
         /// A whole message.
         case message(offset: Int, length: Int, isBinary: Bool)
         /// A whole message, still compressed (RFC 7692).
@@ -25,9 +25,9 @@ struct Unframer {
     }
 
     /// The largest message, bytes.
-    let messageLimit: Int
+    public let messageLimit: Int
     /// permessage-deflate was agreed on: the first frame of a message may have its first reserved bit set.
-    let inflates: Bool
+    public let inflates: Bool
     /// Next byte to look at.
     private(set) var cursor = 0
     private(set) var messageStart = 0
@@ -39,14 +39,15 @@ struct Unframer {
     /// Bytes of the payload at the cursor that ``text`` has seen: its end was not here then.
     private var checked = 0
 
-    init(messageLimit: Int, inflates: Bool = false) {
+    /// For the frames of one connection from its first on. `messageLimit`: see ``messageLimit``, `inflates`: see ``inflates``.
+    public init(messageLimit: Int, inflates: Bool = false) {
         self.messageLimit = messageLimit
         self.inflates = inflates
     }
 
     /// hot: what the bytes at the cursor are; moves the cursor behind it. A fragment that ends no message is joined
     /// and the walk goes on.
-    mutating func next(in bytes: UnsafeMutablePointer<UInt8>, end: Int) -> Outcome {
+    public mutating func next(in bytes: UnsafeMutablePointer<UInt8>, end: Int) -> Outcome {
         while true {
             if let outcome = frame(in: bytes, end: end) { return outcome }
         }
