@@ -3,8 +3,8 @@
 /// checked as it comes, also inside a frame whose end is not here yet; compressed text after it was inflated, elsewhere.
 ///
 /// The buffer is the caller's: bytes from `cursor` on are not looked at yet; where a fragmented message is under way,
-/// its first ``joined`` bytes lie at ``messageStart``. What is left at the end of a buffer (see ``leftover(end:)``)
-/// goes to the beginning of the next.
+/// its first `joined` bytes lie at `messageStart`. What is left at the end of a buffer (see `leftover(end:)`) goes to
+/// the beginning of the next.
 public struct Unframer {
     /// A finding. Offsets and lengths are bytes of the buffer that was walked.
     public enum Outcome: Equatable {
