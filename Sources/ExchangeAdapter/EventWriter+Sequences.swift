@@ -151,16 +151,18 @@ extension EventWriter {
     mutating func jump(_ index: Int, to id: Int64, market: Int) {
         let history = sequences.history(index)
         history.pointee.market = UInt16(truncatingIfNeeded: market)
+        let room = sequences.stretchRoom
         let change = history.pointee.stretches.jump(
             from: sequences.states[index].expected, to: id, most: stretchesMost(index, market: market),
-            room: &sequences.stretchRoom.pointee)
+            room: &room.pointee)
         if change != 1 { counters.openGap(change - 1, SequenceTable.kind(index), market: market) }
     }
 
     /// Ids below the expected one are done with that were not before. Holes are counted as they then are.
     mutating func takeIn(late ids: ClosedRange<Int64>, _ index: Int, market: Int) {
+        let room = sequences.stretchRoom
         let change = sequences.history(index).pointee.stretches.insert(
-            late: ids, most: stretchesMost(index, market: market), room: &sequences.stretchRoom.pointee)
+            late: ids, most: stretchesMost(index, market: market), room: &room.pointee)
         if change != 0 { counters.openGap(change, SequenceTable.kind(index), market: market) }
     }
 
@@ -171,7 +173,10 @@ extension EventWriter {
     /// Nothing is known of any id before this one.
     mutating func beginAnew(_ index: Int, at id: Int64) {
         uncountHoles(index)
-        sequences.history(index).pointee.stretches.begin(at: id, room: &sequences.stretchRoom.pointee)
+        // Of `&sequences.stretchRoom.pointee` the thread sanitizer is told the writer's first word instead of the pointer: the
+        // ring that its consumer reads, too.
+        let room = sequences.stretchRoom
+        sequences.history(index).pointee.stretches.begin(at: id, room: &room.pointee)
     }
 
     /// Holes that are about to be forgotten are counted no longer.

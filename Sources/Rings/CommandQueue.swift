@@ -4,6 +4,7 @@ import Synchronization
 /// the stage pays one relaxed load a cycle while it is empty.
 public final class CommandQueue<Command: Sendable>: Sendable {
     private let commands = Mutex<[Command]>([])
+    // Read first and written last under the lock: the thread sanitizer does not see how a contended `Mutex` hands over.
     private let hasAny = Atomic<Bool>(false)
     private let waker: Waker?
     /// Most commands that wait.
@@ -18,14 +19,13 @@ public final class CommandQueue<Command: Sendable>: Sendable {
     /// Puts a command behind the others; false where the queue is full.
     @discardableResult public func send(_ command: Command) -> Bool {
         let isTaken = commands.withLock { commands in
+            _ = hasAny.load(ordering: .acquiring)
+            defer { hasAny.store(!commands.isEmpty, ordering: .sequentiallyConsistent) }
             guard commands.count < capacity else { return false }
             commands.append(command)
             return true
         }
-        if isTaken {
-            hasAny.store(true, ordering: .sequentiallyConsistent)
-            waker?.wakeIfParked()
-        }
+        if isTaken { waker?.wakeIfParked() }
         return isTaken
     }
 
@@ -36,10 +36,11 @@ public final class CommandQueue<Command: Sendable>: Sendable {
     public func drain(limit: Int = 64) -> [Command] {
         guard hasAny.load(ordering: .relaxed) else { return [] }
         return commands.withLock { commands in
+            _ = hasAny.load(ordering: .acquiring)
+            defer { hasAny.store(!commands.isEmpty, ordering: .sequentiallyConsistent) }
             let count = min(limit, commands.count)
             let taken = Array(commands[..<count])
             commands.removeFirst(count)
-            if commands.isEmpty { hasAny.store(false, ordering: .sequentiallyConsistent) }
             return taken
         }
     }
