@@ -173,8 +173,6 @@ extension EventWriter {
     /// Nothing is known of any id before this one.
     mutating func beginAnew(_ index: Int, at id: Int64) {
         uncountHoles(index)
-        // Of `&sequences.stretchRoom.pointee` the thread sanitizer is told the writer's first word instead of the pointer: the
-        // ring that its consumer reads, too.
         let room = sequences.stretchRoom
         sequences.history(index).pointee.stretches.begin(at: id, room: &room.pointee)
     }

@@ -103,8 +103,8 @@ extension EventWriter {
         let index = SequenceTable.index(kind, instrument: instrument)
         sequences.states[index] = SequenceState(
             expected: expected, newest: newest, connection: SequenceTable.checkpoint)
-        sequences.history(index).pointee.stretches.begin(
-            at: expected, room: &sequences.stretchRoom.pointee)
+        let room = sequences.stretchRoom
+        sequences.history(index).pointee.stretches.begin(at: expected, room: &room.pointee)
     }
 
     /// Before the first frame: a hole that a checkpoint tells of is to be filled still.

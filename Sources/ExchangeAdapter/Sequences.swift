@@ -76,7 +76,8 @@ struct SequenceHistory: BitwiseCopyable {
     @usableFromInline let states: UnsafeMutablePointer<SequenceState>
     private let progressMemory: UnsafeMutableRawPointer
     private let historyMemory: UnsafeMutableRawPointer
-    /// What is left of `Stretches.roomOfLane`.
+    /// What is left of `Stretches.roomOfLane`. To be taken out of its owner first: of `&owner.stretchRoom.pointee` the
+    /// thread sanitizer is told the owner's first word instead of the pointer, a ring that its consumer reads, too.
     let stretchRoom: UnsafeMutablePointer<Int>
     let count: Int
 

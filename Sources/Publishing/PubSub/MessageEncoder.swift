@@ -109,14 +109,12 @@ struct MessageEncoder: ~Copyable {
         let valueCount = write(value.assumingMemoryBound(to: UInt8.self))
         // All lengths are below 128, one byte each.
         entry.storeBytes(of: Protobuf.tag(2), as: UInt8.self)
-        entry.storeBytes(
-            of: UInt8(truncatingIfNeeded: keyCount + valueCount + 4), toByteOffset: 1, as: UInt8.self)
+        entry.storeBytes(of: UInt8(keyCount + valueCount + 4), toByteOffset: 1, as: UInt8.self)
         entry.storeBytes(of: Protobuf.tag(1), toByteOffset: 2, as: UInt8.self)
-        entry.storeBytes(of: UInt8(truncatingIfNeeded: keyCount), toByteOffset: 3, as: UInt8.self)
+        entry.storeBytes(of: UInt8(keyCount), toByteOffset: 3, as: UInt8.self)
         (entry + 4).copyMemory(from: key.utf8Start, byteCount: keyCount)
         entry.storeBytes(of: Protobuf.tag(2), toByteOffset: keyCount + 4, as: UInt8.self)
-        entry.storeBytes(
-            of: UInt8(truncatingIfNeeded: valueCount), toByteOffset: keyCount + 5, as: UInt8.self)
+        entry.storeBytes(of: UInt8(valueCount), toByteOffset: keyCount + 5, as: UInt8.self)
         variableCount += keyCount + valueCount + 6
         return UnsafeRawBufferPointer(start: value, count: valueCount)
     }
