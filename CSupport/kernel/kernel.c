@@ -52,6 +52,12 @@ void ck_mirror_unmap(void *base, size_t size) { munmap(base, size * 2); }
 void *ck_zeroed(size_t count, size_t size) { return calloc(count, size); }
 void ck_zeroed_free(void *memory) { free(memory); }
 
+void *ck_pages(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+void ck_pages_free(void *memory, size_t bytes) { munmap(memory, bytes); }
+
 static int64_t cpu_nanos(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);

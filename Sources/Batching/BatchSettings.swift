@@ -17,8 +17,8 @@ public struct BatchSettings: Sendable {
         }
     }
 
-    /// Most markets: each has a slot for its dead letters.
-    public static let marketLimit = Router.slotsPerInstrument
+    /// Most markets: each has a row for its dead letters.
+    public static let marketLimit = 64
 
     /// A batch of so many events closes.
     public var maxEvents = 500

@@ -7,17 +7,29 @@ import Rings
 struct BatchInput: ~Copyable {
     var events: RingConsumer
     let instruments: InstrumentTable
-    /// Index in the router's sources plus 1, by instrument and slot; 0 where there is none yet.
+    /// Index in the router's sources plus 1, by slot and instrument; 0 where there is none yet.
     let sources: UnsafeMutablePointer<Int32>
+    let rows: Int
 
     init(events: consuming RingConsumer, instruments: InstrumentTable) {
         self.events = events
         self.instruments = instruments
-        sources = ZeroedPages.allocate(
-            Int32.self, count: (instruments.capacity + 1) * Router.slotsPerInstrument)
+        rows = Router.rows(instruments: instruments.capacity)
+        sources = ZeroedPages.allocate(Int32.self, count: rows * Router.slotsPerInstrument)
     }
 
     deinit { ZeroedPages.deallocate(sources) }
+}
+
+/// Events of a lane that are not yet taken, whose memory is asked for.
+private struct EventsAhead {
+    /// Behind them.
+    var position: UInt64
+    var count = 0
+    /// As in ``BatchInput/sources``.
+    var sources = InlineArray<16, Int32>(repeating: 0)
+
+    init(at position: UInt64) { self.position = position }
 }
 
 /// The batch thread: takes events of all lanes, writes each as JSON into its topic's open batch, closes batches on
@@ -50,6 +62,7 @@ public struct BatchStage: ~Copyable, Stage {
     private let feedLatency: UnsafeMutablePointer<LatencyRecorder>
     private let endToEndLatency: UnsafeMutablePointer<LatencyRecorder>
     private let batchedLatency: LatencyRecorder
+    private let times: UnsafeMutablePointer<TimeText>
     private let waker: Waker
     private let routes: RouteTable
     private var open = OpenList()
@@ -86,6 +99,8 @@ public struct BatchStage: ~Copyable, Stage {
         feedLatency = .allocate(capacity: EventKind.count)
         endToEndLatency = .allocate(capacity: EventKind.count)
         batchedLatency = monitor.batchedLatency.recorder
+        times = .allocate(capacity: 1)
+        times.initialize(to: TimeText())
         for kind in 0..<EventKind.count {
             (internalLatency + kind).initialize(to: monitor.internalLatency[kind].recorder)
             (feedLatency + kind).initialize(to: monitor.feedLatency[kind].recorder)
@@ -97,6 +112,7 @@ public struct BatchStage: ~Copyable, Stage {
     deinit {
         inputs.deinitialize(count: inputCount)
         inputs.deallocate()
+        times.deallocate()
         internalLatency.deallocate()
         feedLatency.deallocate()
         endToEndLatency.deallocate()
@@ -134,10 +150,11 @@ public struct BatchStage: ~Copyable, Stage {
         // Events of one read share their receipt: the clock is asked once for all of them.
         var receivedTime: Int64 = 0
         var sharing = 0
+        var ahead = EventsAhead(at: input.pointee.events.position)
         var asked = 0
         while taken < BatchStage.eventsPerCycle, let record = input.pointee.events.peek() {
             if router.isWide {
-                if asked == 0 { asked = askAhead(input) }
+                if asked == 0 { asked = askAhead(input, &ahead) }
                 asked &-= 1
             }
             guard append(UnsafeRawBufferPointer(record), from: input, now: now) else {
@@ -167,15 +184,15 @@ public struct BatchStage: ~Copyable, Stage {
         _ record: UnsafeRawBufferPointer, from input: UnsafeMutablePointer<BatchInput>, now: Int64
     ) -> Bool {
         let header = record.load(as: EventHeader.self)
-        let slot = Router.place(header)
+        let slot = Router.place(header, rows: input.pointee.rows)
         var sourceIndex = input.pointee.sources[slot]
         if sourceIndex == 0 {
             sourceIndex = makeSource(header, slot, of: input)
             guard sourceIndex != 0 else { return false }
         }
-        let source = (router.sources + Int(sourceIndex - 1)).pointee
+        let source = router.sources.source(sourceIndex &- 1)
         let batch = router.batches + Int(source.batch)
-        let needed = source.prefixLength &+ EventSerializer.bound(record)
+        let needed = Int(source.prefixLength) &+ EventSerializer.bound(record)
         if batch.pointee.count > 0, isFull(batch) || batch.pointee.textLength &+ needed > textLimit {
             guard close(source.batch) else { return false }
         }
@@ -194,24 +211,41 @@ public struct BatchStage: ~Copyable, Stage {
     /// hot: asks for the memory that the next events need, up to 16 of them: how many. Where instruments are
     /// many each event's tables lie in another cache's reach, and one after the other its processor would wait for them;
     /// the loads of several events overlap.
-    private func askAhead(_ input: UnsafeMutablePointer<BatchInput>) -> Int {
-        var sources = InlineArray<16, Int32>(repeating: 0)
-        var position = input.pointee.events.position
-        var count = 0
-        while count < sources.count, let record = input.pointee.events.payload(at: position) {
-            sources[count] = input.pointee.sources[Router.place(record.load(as: EventHeader.self))]
-            position &+= UInt64(truncatingIfNeeded: Ring.recordSize(record.count))
-            count &+= 1
-        }
-        for index in 0..<count where sources[index] != 0 {
-            let source = (router.sources + Int(sources[index] &- 1)).pointee
-            ck_prefetch(source.prefix)
-            ck_prefetch(source.prefix + 64)
-            let batch = router.batches + Int(source.batch)
+    private func askAhead(_ input: UnsafeMutablePointer<BatchInput>, _ ahead: inout EventsAhead) -> Int {
+        if ahead.count == 0 { find(&ahead, of: input) }
+        // Their sources have been asked for some events ago.
+        for index in 0..<ahead.count where ahead.sources[index] != 0 {
+            let batch = router.batches + Int(router.sources.source(ahead.sources[index] &- 1).batch)
             ck_prefetch(batch.pointee.sequence)
             ck_prefetch(batch.pointee.text + batch.pointee.textLength)
         }
+        let count = ahead.count
+        find(&ahead, of: input)
         return count
+    }
+
+    /// hot: finds the sources of the events that follow those that were found last, and asks for them.
+    @inline(__always)
+    private func find(_ ahead: inout EventsAhead, of input: UnsafeMutablePointer<BatchInput>) {
+        ahead.count = 0
+        while ahead.count < ahead.sources.count,
+            let record = input.pointee.events.payload(at: ahead.position)
+        {
+            if let start = record.baseAddress {
+                ck_prefetch(start + 2_048)
+                ck_prefetch(start + 2_048 + 64)
+            }
+            let place = Router.place(record.load(as: EventHeader.self), rows: input.pointee.rows)
+            let source = input.pointee.sources[place]
+            if source != 0 {
+                let entry = router.sources.entry(source &- 1)
+                ck_prefetch(entry)
+                ck_prefetch(entry + 64)
+            }
+            ahead.sources[ahead.count] = source
+            ahead.count &+= 1
+            ahead.position &+= UInt64(truncatingIfNeeded: Ring.recordSize(record.count))
+        }
     }
 
     /// The first event of its kind and instrument: the index of its source plus 1; 0 where there is no room for another.
@@ -239,8 +273,8 @@ public struct BatchStage: ~Copyable, Stage {
         let sequence = batch.pointee.sequence.pointee &+ 1
         batch.pointee.sequence.pointee = sequence
         let begin = batch.pointee.textLength
-        var json = JSONCursor(at: batch.pointee.text + begin)
-        json.bytes(source.prefix, count: source.prefixLength)
+        var json = JSONCursor(at: batch.pointee.text + begin, times: times)
+        json.bytes(source.prefix, count: Int(source.prefixLength))
         json.integer(sequence)
         EventSerializer.write(record, header, to: &json)
         let end = json.at - batch.pointee.text

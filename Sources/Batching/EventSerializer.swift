@@ -20,8 +20,8 @@ enum EventSerializer {
     /// Writes what follows the sequence's digits, the closing brace included.
     @inline(__always)
     static func write(_ record: UnsafeRawBufferPointer, _ header: EventHeader, to json: inout JSONCursor) {
-        json.field(",\"eventTime\":", header.eventTime)
-        json.field(",\"receivedTime\":", header.receivedTime)
+        json.time(",\"eventTime\":", header.eventTime)
+        json.time(",\"receivedTime\":", header.receivedTime)
         switch header.kind {
         case .trade: trade(record.load(as: Trade.self), &json)
         case .aggTrade: aggTrade(record.load(as: AggTrade.self), &json)
@@ -52,7 +52,7 @@ enum EventSerializer {
         json.field(",\"tradeId\":", event.tradeID)
         json.field(",\"price\":\"", event.price)
         json.field(",\"quantity\":\"", event.quantity)
-        json.field(",\"tradeTime\":", event.tradeTime)
+        json.time(",\"tradeTime\":", event.tradeTime)
         side(event.aggressor, &json)
         json.field(",\"execution\":\"", event.execution)
     }
@@ -63,7 +63,7 @@ enum EventSerializer {
         json.field(",\"quantity\":\"", event.quantity)
         json.field(",\"firstTradeId\":", event.firstTradeID)
         json.field(",\"lastTradeId\":", event.lastTradeID)
-        json.field(",\"tradeTime\":", event.tradeTime)
+        json.time(",\"tradeTime\":", event.tradeTime)
         side(event.aggressor, &json)
     }
 
@@ -148,7 +148,7 @@ enum EventSerializer {
             json.byte(UInt8(ascii: "\""))
         }
         json.field(",\"price\":\"", event.price)
-        json.field(",\"tradeTime\":", event.tradeTime)
+        json.time(",\"tradeTime\":", event.tradeTime)
     }
 
     private static func markPrice(_ event: MarkPrice, _ json: inout JSONCursor) {

@@ -4,6 +4,8 @@ import MarketData
 /// place where event fields become text.
 struct JSONCursor {
     var at: UnsafeMutablePointer<UInt8>
+    /// The writer's own.
+    let times: UnsafeMutablePointer<TimeText>
 
     /// Bytes of a literal; a constant length becomes plain moves.
     @inline(__always) mutating func literal(_ text: StaticString) {
@@ -30,6 +32,13 @@ struct JSONCursor {
         guard value != absentInteger else { return }
         literal(key)
         integer(value)
+    }
+
+    /// As ``field(_:_:)-(_,Int64)``, of a time near those of the events around.
+    @inline(__always) mutating func time(_ key: StaticString, _ value: Int64) {
+        guard value != absentInteger else { return }
+        literal(key)
+        at += times.pointee.write(value, to: at)
     }
 
     /// `,"key":"0.001"`, nothing where absent. The key's literal ends with the opening quote.

@@ -101,14 +101,6 @@ struct OpenList {
     }
 }
 
-/// Where events of one kind and variant of one instrument go, and what their JSON begins with.
-struct Source {
-    let prefix: UnsafeMutablePointer<UInt8>
-    let prefixLength: Int
-    /// Index of the open batch, which is the route's.
-    let batch: Int32
-}
-
 /// Tables that are large but sparsely used: zeroed pages that cost memory only once touched.
 enum ZeroedPages {
     static func allocate<Element: BitwiseCopyable>(

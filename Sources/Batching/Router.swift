@@ -8,9 +8,7 @@ struct Router: ~Copyable {
 
     let settings: BatchSettings
     let routes: RouteTable
-    let sources: UnsafeMutablePointer<Source>
-    private var sourceCount: Int32 = 0
-    private let sourceCapacity: Int
+    private(set) var sources: SourceTable
     let batches: UnsafeMutablePointer<OpenBatch>
     private var batchCount = 0
     private var batchIndex: [BatchKey: Int32] = [:]
@@ -26,15 +24,11 @@ struct Router: ~Copyable {
     init(settings: BatchSettings, routes: RouteTable) {
         self.settings = settings
         self.routes = routes
-        sourceCapacity = routes.capacity * 2
-        // Touched only as it is used.
-        sources = .allocate(capacity: sourceCapacity)
+        sources = SourceTable(capacity: routes.capacity * 2)
         batches = .allocate(capacity: routes.capacity)
     }
 
     deinit {
-        for index in 0..<Int(sourceCount) { sources[index].prefix.deallocate() }
-        sources.deallocate()
         for index in 0..<batchCount { batches[index].deallocate() }
         batches.deallocate()
         for cell in sequences.values { cell.deallocate() }
@@ -50,18 +44,22 @@ struct Router: ~Copyable {
         }
     }
 
-    /// The place of an event's source in its input's table.
-    @inline(__always) static func place(_ header: EventHeader) -> Int {
+    /// The place of an event's source in its input's table of `rows` for each slot. Instruments of one slot stand side by
+    /// side: sixteen share a cache line, and few slots are in use.
+    @inline(__always) static func place(_ header: EventHeader, rows: Int) -> Int {
         header.kind == .deadLetter
-            ? Int(header.variant) : Int(header.instrument) &* slotsPerInstrument &+ slot(header)
+            ? slot(header) &* rows &+ Int(header.variant) : slot(header) &* rows &+ Int(header.instrument)
     }
 
+    /// Rows of a table for so many instruments, or for dead letters, which are told apart by market.
+    static func rows(instruments: Int) -> Int { max(instruments + 1, BatchSettings.marketLimit) }
+
     /// Whether the tables of all sources are more than the caches next to the processor hold.
-    var isWide: Bool { sourceCount > 256 }
+    var isWide: Bool { sources.count > 256 }
 
     /// Makes the source of an event that is the first of its kind; nil where the tables are full.
     @inline(never) mutating func make(_ header: EventHeader, instruments: InstrumentTable) -> Int32? {
-        guard Int(sourceCount) < sourceCapacity else { return nil }
+        guard !sources.isFull else { return nil }
         let isDeadLetter = header.kind == .deadLetter
         let market = isDeadLetter ? Int(header.variant) : instruments.market(at: header.instrument)
         let exchange = settings.markets[market].exchange
@@ -100,13 +98,9 @@ struct Router: ~Copyable {
             batchCount = route.index + 1
             batchIndex[key] = batch
         }
-        let prefix = EventSerializer.prefix(kind: header.kind, exchange: exchange, symbol: symbol)
-        let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: prefix.count)
-        bytes.update(from: prefix, count: prefix.count)
-        (sources + Int(sourceCount)).initialize(
-            to: Source(prefix: bytes, prefixLength: prefix.count, batch: batch))
-        sourceCount += 1
-        return sourceCount - 1
+        return sources.append(
+            prefix: EventSerializer.prefix(kind: header.kind, exchange: exchange, symbol: symbol),
+            batch: batch)
     }
 
     private mutating func sequence(of topic: String) -> UnsafeMutablePointer<UInt64> {

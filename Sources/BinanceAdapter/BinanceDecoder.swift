@@ -1,4 +1,5 @@
 import ByteScanning
+import CKernel
 import ExchangeAdapter
 import MarketData
 import Wire
@@ -11,6 +12,9 @@ import Wire
 /// they belong to the other kind of futures are counted as ignored.
 final class BinanceDecoder: FrameDecoder {
     private var reader: FrameReader
+
+    /// As many as ten frames have.
+    private static var bytesAhead: Int { 2_048 }
 
     init(_ reader: FrameReader) { self.reader = reader }
 
@@ -30,26 +34,78 @@ final class BinanceDecoder: FrameDecoder {
         let reader = reader
         let count = Int(run.header.frameCount)
         guard first < count else { return 0 }
+        return reader.layouts.isWide
+            ? decodeAhead(reader, run, from: first, count: count, into: &events)
+            : decode(reader, run, from: first, count: count, into: &events)
+    }
+
+    private func decode(
+        _ reader: FrameReader, _ run: FrameRun, from first: Int, count: Int, into events: inout EventWriter
+    ) -> Int {
         var index = first
         var guess = reader.layouts.guess(run.frame(first))
-        var hasRoom = events.hasRoom(forRunOf: Int(run.header.tableOffset), frames: count &- first)
-        while index < count {
-            let slice = run.slice(index)
-            hasRoom = hasRoom && !events.isHolding
-            guard hasRoom || events.hasRoom(forFrameOf: slice.length) else { break }
-            let frame = run.frame(index)
-            if reader.layouts.isWide { reader.askAhead(of: index, in: run, count: count, events) }
+        var room = RoomForRun(run, from: first, in: &events)
+        while index < count, room.isThere(for: run.slice(index), in: &events) {
             // The last frame stands for one behind it.
             let next = reader.layouts.guess(run.frame(min(index &+ 1, count &- 1)))
-            if slice.isBinary {
-                events.deadLetter(frame, reason: .unknownShape, offset: 0, kind: nil)
-            } else if !reader.speculate(frame, guess: guess, into: &events) {
-                reader.read(frame, into: &events)
-            }
+            reader.readOrSpeculate(run, index, guess: guess, into: &events)
             guess = next
             index &+= 1
         }
         return index &- first
+    }
+
+    /// The same where tables are large: the memory that a frame needs is asked for while those before it are read. Each
+    /// step's address stands in what the step before asked for, so it is taken some frames later.
+    ///
+    /// What was decrypted of a long read is out of the nearest caches when it is parsed, and heads of frames out of their
+    /// order keep the processor from seeing that it is read from front to end: about as much as a frame has is asked
+    /// for with each.
+    private func decodeAhead(
+        _ reader: FrameReader, _ run: FrameRun, from first: Int, count: Int, into events: inout EventWriter
+    ) -> Int {
+        let last = count &- 1
+        let layouts = reader.layouts
+        var buckets = InlineArray<16, Int>(repeating: 0)
+        var guesses = InlineArray<16, UnsafeRawPointer>(repeating: layouts.guess(run.frame(first)))
+        for ahead in first...min(first &+ 11, last) {
+            buckets[ahead & 15] = layouts.bucketAhead(run.frame(ahead))
+        }
+        for ahead in first...min(first &+ 7, last) {
+            guesses[ahead & 15] = layouts.guessAhead(inBucket: buckets[ahead & 15])
+        }
+        var index = first
+        var room = RoomForRun(run, from: first, in: &events)
+        while index < count, room.isThere(for: run.slice(index), in: &events) {
+            if let start = run.frame(index).baseAddress {
+                for line in 0..<4 { ck_prefetch(start + BinanceDecoder.bytesAhead + line &* 64) }
+            }
+            // Behind the last frame it is the last one's again.
+            buckets[(index &+ 12) & 15] = layouts.bucketAhead(run.frame(min(index &+ 12, last)))
+            guesses[(index &+ 8) & 15] = layouts.guessAhead(inBucket: buckets[min(index &+ 8, last) & 15])
+            let layout = LayoutTable.values(guesses[min(index &+ 4, last) & 15])
+            events.askFor(stream: layout.stream, kind: layout.kind, instrument: layout.instrument)
+            reader.readOrSpeculate(run, index, guess: guesses[index & 15], into: &events)
+            index &+= 1
+        }
+        return index &- first
+    }
+}
+
+/// Whether the ring has room for the events of a run: asked once for all frames where that is enough.
+private struct RoomForRun {
+    private var isForAll: Bool
+
+    init(_ run: FrameRun, from first: Int, in events: inout EventWriter) {
+        isForAll = events.hasRoom(
+            forRunOf: Int(run.header.tableOffset), frames: Int(run.header.frameCount) &- first)
+    }
+
+    /// hot: whether the next frame may be read.
+    @inline(__always)
+    mutating func isThere(for slice: FrameSlice, in events: inout EventWriter) -> Bool {
+        isForAll = isForAll && !events.isHolding
+        return isForAll || events.hasRoom(forFrameOf: slice.length)
     }
 }
 
@@ -88,15 +144,17 @@ struct FrameReader {
         layouts.free()
     }
 
-    /// hot: asks for the memory that the frames behind this one need: each step's address stands in what the step before
-    /// asked for, so it is taken some frames later.
+    /// hot: one frame of a run. `guess`: see ``LayoutTable/guess(_:)``.
     @inline(__always)
-    func askAhead(of index: Int, in run: FrameRun, count: Int, _ events: borrowing EventWriter) {
-        let last = count &- 1
-        layouts.askBucket(of: run.frame(min(index &+ 9, last)))
-        layouts.askLayout(of: run.frame(min(index &+ 6, last)))
-        let layout = LayoutTable.values(layouts.guess(run.frame(min(index &+ 3, last))))
-        events.askFor(stream: layout.stream, kind: layout.kind, instrument: layout.instrument)
+    func readOrSpeculate(
+        _ run: FrameRun, _ index: Int, guess: UnsafeRawPointer, into events: inout EventWriter
+    ) {
+        let frame = run.frame(index)
+        if run.slice(index).isBinary {
+            events.deadLetter(frame, reason: .unknownShape, offset: 0, kind: nil)
+        } else if !speculate(frame, guess: guess, into: &events) {
+            read(frame, into: &events)
+        }
     }
 
     /// One frame, however it is written. Room for all that it can become has been asked for.

@@ -33,11 +33,12 @@ struct StreamLayout: BitwiseCopyable {
 /// The layouts of the subscribed streams, found by a frame's bytes 11…34: the stream's name, and what follows it
 /// where it is shorter. Raw memory, so that reading it costs neither retains nor exclusivity checks; whoever makes it
 /// must ``free()`` it.
+///
+/// The buckets are a ``LayoutHash``: nearly every stream's layout is in the bucket that its frames name, so that it can be
+/// asked for ahead of time.
 struct LayoutTable: BitwiseCopyable {
     private let layouts: UnsafeMutableRawPointer
-    private let buckets: UnsafeMutablePointer<UInt32>
-    private let shift: UInt64
-    private let mask: Int
+    private let hash: LayoutHash
     /// Whether layouts, and what else is known of their streams, are more than the caches next to the processor hold.
     let isWide: Bool
 
@@ -70,12 +71,6 @@ struct LayoutTable: BitwiseCopyable {
         let bytes = max(1, made.count) * StreamLayout.stride
         layouts = .allocate(byteCount: bytes, alignment: 64)
         layouts.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-        var bits = 6
-        while 1 << bits < made.count * 4 { bits += 1 }
-        shift = UInt64(64 - bits)
-        mask = 1 << bits - 1
-        buckets = .allocate(capacity: 1 << bits)
-        buckets.initialize(repeating: 0, count: 1 << bits)
         for (index, (values, texts)) in made.enumerated() {
             let layout = layouts + index * StreamLayout.stride
             for (offset, text) in zip([0, StreamLayout.middleOffset, StreamLayout.secondOffset], texts) {
@@ -84,25 +79,21 @@ struct LayoutTable: BitwiseCopyable {
                 }
             }
             layout.storeBytes(of: values, toByteOffset: StreamLayout.valuesOffset, as: StreamLayout.self)
-            var slot = slot(of: layout)
-            while buckets[slot] != 0 { slot = (slot + 1) & mask }
-            buckets[slot] = UInt32(index + 1)
         }
+        let all = layouts
+        hash = LayoutHash(made.indices.map { LayoutTable.key(all + $0 * StreamLayout.stride) })
     }
 
     /// Gives the memory back.
     func free() {
         layouts.deallocate()
-        buckets.deallocate()
+        hash.free()
     }
 
     @inline(__always)
-    private func slot(of frame: UnsafeRawPointer) -> Int {
+    private static func key(_ frame: UnsafeRawPointer) -> UInt64 {
         let name = frame + 11
-        let mixed =
-            Word.load(name) ^ LayoutTable.turned(Word.load(name + 8), by: 23)
-            ^ LayoutTable.turned(Word.load(name + 16), by: 41)
-        return Int(truncatingIfNeeded: (mixed &* 0x9E37_79B9_7F4A_7C15) &>> shift)
+        return Word.load(name) ^ turned(Word.load(name + 8), by: 23) ^ turned(Word.load(name + 16), by: 41)
     }
 
     @inline(__always)
@@ -115,22 +106,31 @@ struct LayoutTable: BitwiseCopyable {
     @inline(__always)
     func guess(_ frame: UnsafeRawBufferPointer) -> UnsafeRawPointer {
         guard let start = frame.baseAddress else { return UnsafeRawPointer(layouts) }
-        return UnsafeRawPointer(layouts + Int(max(1, buckets[slot(of: start)]) &- 1) &* StreamLayout.stride)
+        return guess(inBucket: hash.slot(LayoutTable.key(start)))
     }
 
-    /// Asks for the frame's own bucket.
     @inline(__always)
-    func askBucket(of frame: UnsafeRawBufferPointer) {
-        if let start = frame.baseAddress { ck_prefetch(buckets + slot(of: start)) }
+    private func guess(inBucket bucket: Int) -> UnsafeRawPointer {
+        UnsafeRawPointer(layouts + Int(max(1, hash.buckets[bucket]) &- 1) &* StreamLayout.stride)
     }
 
-    /// Asks for the layout in the frame's own bucket.
+    /// The frame's own bucket, whose memory is asked for.
     @inline(__always)
-    func askLayout(of frame: UnsafeRawBufferPointer) {
-        let layout = guess(frame)
+    func bucketAhead(_ frame: UnsafeRawBufferPointer) -> Int {
+        guard let start = frame.baseAddress else { return 0 }
+        let bucket = hash.slot(LayoutTable.key(start))
+        ck_prefetch(hash.buckets + bucket)
+        return bucket
+    }
+
+    /// The guess of frames of that bucket, whose memory is asked for.
+    @inline(__always)
+    func guessAhead(inBucket bucket: Int) -> UnsafeRawPointer {
+        let layout = guess(inBucket: bucket)
         ck_prefetch(layout)
         ck_prefetch(layout + 64)
         ck_prefetch(layout + 128)
+        return layout
     }
 
     /// The layout whose prefix the frame, of at least ``frameMin`` bytes, begins with.
@@ -141,13 +141,13 @@ struct LayoutTable: BitwiseCopyable {
 
     @inline(never)
     private func search(_ frame: UnsafeRawPointer) -> UnsafeRawPointer? {
-        var slot = slot(of: frame)
+        var slot = hash.slot(LayoutTable.key(frame))
         while true {
-            let index = buckets[slot]
+            let index = hash.buckets[slot]
             guard index != 0 else { return nil }
             let layout = UnsafeRawPointer(layouts + Int(index &- 1) &* StreamLayout.stride)
             if isPrefix(layout, frame) { return layout }
-            slot = (slot &+ 1) & mask
+            slot = hash.next(slot)
         }
     }
 

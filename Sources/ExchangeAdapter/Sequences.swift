@@ -9,6 +9,12 @@ import MarketData
     @usableFromInline var newest: Int64
     /// The connection that brought the id before `expected`.
     @usableFromInline var connection: UInt64
+    /// Half a cache line in all, lest a state lie in two.
+    private var unused: Int64 = 0
+
+    init(expected: Int64, newest: Int64, connection: UInt64) {
+        (self.expected, self.newest, self.connection) = (expected, newest, connection)
+    }
 }
 
 /// How far each member is with a sequence on its own. Kept only while several can bring it.
@@ -83,7 +89,7 @@ struct SequenceHistory: BitwiseCopyable {
 
     init(instrumentCapacity: Int) {
         count = (instrumentCapacity + 1) * 2
-        guard let states = ck_zeroed(count, MemoryLayout<SequenceState>.stride),
+        guard let states = ck_pages(count * MemoryLayout<SequenceState>.stride),
             let progress = ck_zeroed(count, MemberProgress.bytes),
             let history = ck_zeroed(count, MemoryLayout<SequenceHistory>.stride)
         else { preconditionFailure("no address space for \(count) sequences of ids") }
@@ -102,7 +108,7 @@ struct SequenceHistory: BitwiseCopyable {
             history(index).pointee.stretches.begin(at: 0, room: &stretchRoom.pointee)
         }
         stretchRoom.deallocate()
-        ck_zeroed_free(states)
+        ck_pages_free(states, count * MemoryLayout<SequenceState>.stride)
         ck_zeroed_free(progressMemory)
         ck_zeroed_free(historyMemory)
     }

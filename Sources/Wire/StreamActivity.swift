@@ -55,14 +55,16 @@ public final class StreamActivity: @unchecked Sendable {
     /// All silent. Memory is touched only as streams come to life.
     public init(capacity: Int) {
         let count = max(1, capacity) * StreamActivity.members * Word.all
-        guard let memory = ck_zeroed(count, MemoryLayout<Int64>.stride) else {
+        guard let memory = ck_pages(count * MemoryLayout<Int64>.stride) else {
             preconditionFailure("no address space for \(count) words")
         }
         self.capacity = max(1, capacity)
         cells = memory.bindMemory(to: Atomic<Int64>.self, capacity: count)
     }
 
-    deinit { ck_zeroed_free(cells) }
+    deinit {
+        ck_pages_free(cells, capacity * StreamActivity.members * Word.all * MemoryLayout<Int64>.stride)
+    }
 
     @inlinable func cell(_ stream: UInt32, _ member: Int) -> UnsafeMutablePointer<Atomic<Int64>> {
         cells + (Int(stream) &* StreamActivity.members &+ member) &* Word.all

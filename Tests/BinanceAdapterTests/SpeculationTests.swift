@@ -75,6 +75,26 @@ struct SpeculationTests {
         #expect(readings.map(\.symbol) == symbols.flatMap { [$0, $0] })
         let alone = frames.flatMap { harness.decode([$0]) }
         #expect(readings == alone)
+        // Runs of all lengths around what is asked for ahead, from all places in them.
+        for count in 1...30 {
+            for first in Set([0, 1, count / 2, count - 1]) where first < count {
+                #expect(harness.decodeOnce(Array(frames[..<count]), from: first) == count - first)
+                readings = []
+                harness.drain(&readings)
+                #expect(readings == Array(alone[first..<count]))
+            }
+        }
+        // Frames without a layout among them.
+        let strange = [
+            #"{"stream":"unknown@trade","data":{"e":"trade","E":1790960630914,"s":"UNKNOWN","t":1}}"#, "{}",
+            "x",
+        ].map { Array($0.utf8) }
+        var mixed: [[UInt8]] = []
+        for index in 0..<60 { mixed.append(index % 5 == 2 ? strange[index % 3] : frames[index * 7]) }
+        #expect(harness.decodeOnce(mixed, from: 0) == mixed.count)
+        readings = []
+        harness.drain(&readings)
+        #expect(readings == mixed.flatMap { harness.decode([$0]) })
     }
 
     @Test(arguments: usual) func usualFrame(frame: String) throws {

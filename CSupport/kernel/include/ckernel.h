@@ -18,6 +18,9 @@ size_t ck_page_size(void);
 /// calloc and free: large tables stay untouched zero pages until used. NULL where there is no memory.
 void *ck_zeroed(size_t count, size_t size);
 void ck_zeroed_free(void *memory);
+/// The same in whole pages, so that what divides a cache line lies in one. To be freed with the same size.
+void *ck_pages(size_t bytes);
+void ck_pages_free(void *memory, size_t bytes);
 
 static inline int64_t ck_realtime_nanos(void) {
     struct timespec t;
