@@ -4,8 +4,10 @@ import ArgumentParser
 enum Pacing: Equatable, ExpressibleByArgument {
     /// At the feed's own times, divided by the factor.
     case recorded(speed: Double)
-    /// So many market frames a second.
+    /// So many market frames a second; what was missed is made up for at once.
     case rate(Double)
+    /// So many market frames a second at most: what was missed is left out of the schedule.
+    case steady(Double)
     /// As fast as it is read.
     case max
 
@@ -22,6 +24,10 @@ enum Pacing: Equatable, ExpressibleByArgument {
             range.contains(rate)
         {
             self = .rate(rate)
+        } else if argument.hasPrefix("steady="), let rate = Double(argument.dropFirst(7)),
+            range.contains(rate)
+        {
+            self = .steady(rate)
         } else {
             return nil
         }
@@ -48,7 +54,7 @@ struct Pacer {
     func due(recorded: Int64?) -> Int64 {
         switch pacing {
         case .max: return start
-        case .rate(let rate): return after(Double(slots) * 1e9 / rate)
+        case .rate(let rate), .steady(let rate): return after(Double(slots) * 1e9 / rate)
         case .recorded(let speed): return after(Double(recorded ?? 0) / speed)
         }
     }
@@ -60,5 +66,7 @@ struct Pacer {
     mutating func used(due: Int64, now: Int64) {
         slots += 1
         if isTimed { latest = Swift.max(latest, now - due) }
+        // Less than a slot is the loop's own turn, and would add up.
+        if case .steady(let rate) = pacing, Double(now - due) > 1e9 / rate { start += now - due }
     }
 }

@@ -197,7 +197,10 @@ struct MarketOptions: ParsableArguments {
             }
             // Unpaced frames lie a microsecond apart.
             var step = 1_000.0
-            if case .rate(let rate) = pacing { step = 1e9 / rate }
+            switch pacing {
+            case .rate(let rate), .steady(let rate): step = 1e9 / rate
+            case .recorded, .max: break
+            }
             clock = .virtual(epoch: epochMs, step: step)
         }
         return SyntheticMarket(
@@ -210,7 +213,10 @@ struct MarketOptions: ParsableArguments {
 struct PaceOptions: ParsableArguments {
     @Option(
         help:
-            "recorded, xN (N times as fast), rate=N (frames a second) or max. (default: recorded; rate=1000 where synthesised)"
+            """
+            recorded, xN (N times as fast), rate=N (frames a second), steady=N (the same, but what was missed is left out) \
+            or max. (default: recorded; rate=1000 where synthesised)
+            """
     )
     var pace: Pacing?
 

@@ -8,8 +8,10 @@ import Testing
         #expect(Pacing(argument: "recorded") == .recorded(speed: 1))
         #expect(Pacing(argument: "x2.5") == .recorded(speed: 2.5))
         #expect(Pacing(argument: "rate=10000") == .rate(10_000))
+        #expect(Pacing(argument: "steady=10000") == .steady(10_000))
         for text in [
-            "", "x", "x0", "x-1", "rate=", "rate=0", "rate=inf", "xnan", "fast", "rate=1e-300", "x1e300",
+            "", "x", "x0", "x-1", "rate=", "rate=0", "rate=inf", "steady=0", "xnan", "fast", "rate=1e-300",
+            "x1e300",
         ] {
             #expect(Pacing(argument: text) == nil, "\(text)")
         }
@@ -23,6 +25,14 @@ import Testing
         rate.used(due: 1_005_000, now: 1_005_500)
         #expect(rate.due(recorded: nil) == 2_005_000)
         #expect(rate.latest == 1_000)
+        // What was missed is left out; less than a slot is not.
+        var steady = Pacer(.steady(1000))
+        steady.begin(now: 5_000)
+        steady.used(due: 5_000, now: 6_000)
+        #expect(steady.due(recorded: nil) == 1_005_000)
+        steady.used(due: 1_005_000, now: 9_005_000)
+        #expect(steady.due(recorded: nil) == 10_005_000)
+        #expect(steady.latest == 8_000_000)
         var recorded = Pacer(.recorded(speed: 10))
         recorded.begin(now: 100)
         #expect(recorded.due(recorded: 5_000) == 600)
