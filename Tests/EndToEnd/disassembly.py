@@ -21,10 +21,24 @@ def costly_calls(binary: Path) -> dict[str, dict[str, int]]:
     """By function, as Swift writes it (C's by its name): the costly functions that it calls, and from how many places."""
     calls: dict[str, dict[str, int]] = {}
     found: dict[str, int] = {}
+    last, is_padded = "", False
     for line in output(["objdump", "-d", "--no-show-raw-insn", binary]).splitlines():
         if line.endswith(">:"):
             found = calls.setdefault(line[line.index("<") + 1:-2], {})
+            is_padded = False
             continue
+        instruction = re.match(r" +([0-9a-f]+):\t(?:data16 |cs )*(\w+)", line)
+        if not instruction:
+            continue
+        address, name = instruction.groups()
+        if name.startswith("nop"):
+            is_padded = True
+            continue
+        # The compiler's own functions that keep a lazily made witness table (its symbol ends in WL) may have no name, and
+        # would count as the end of the one before them.
+        if is_padded and last in ("ret", "ud2") and re.search(r"\tmov +0x\w+\(%rip\),%rax +# \w+ <\$s\w+WL>", line):
+            found = calls.setdefault(f"witness table at {address}", {})
+        last, is_padded = name, False
         call = re.search(r"\t(call|jmp) +(\*|[0-9a-f]+ <([^>+]+))", line)
         if not call:
             continue

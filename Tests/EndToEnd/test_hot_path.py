@@ -15,7 +15,7 @@ HOT = [
     # Receiving and unframing.
     r"WireStage\.(read|receive|emit)\(", r"Transport\.read\(", r"Unframer\.next\(", r"ct_records_open$", r"ct_aead_open$",
     # Frames to events.
-    r"BinanceDecoder\.decode\(", r"FrameReader\.take(Kline|AggTrade|Ticker|MiniTicker|BookTicker|MarkPrice)\(",
+    r"BinanceDecoder\.(decode|decodeAhead)\(", r"FrameReader\.take(Kline|AggTrade|Ticker|MiniTicker|BookTicker|MarkPrice)\(",
     r"FrameReader\.takeFutures(Trade|AggTrade|Ticker|MiniTicker|BookTicker)\(", r"LayoutTable\.search\(",
     # Repeats, ids, rings.
     r"EventDigest\.digest\(", r"EventWriter\.(arrive|commit|advance)\(", r"RecentEvents\.(search|settleHighest)\(",
