@@ -231,6 +231,8 @@ public struct BatchStage: ~Copyable, Stage {
         while ahead.count < ahead.sources.count,
             let record = input.pointee.events.payload(at: ahead.position)
         {
+            // Looking ahead keeps the processor from seeing that the ring is read from front to end: as much as an event of the
+            // common kinds has is asked for with each.
             if let start = record.baseAddress {
                 ck_prefetch(start + 2_048)
                 ck_prefetch(start + 2_048 + 64)
