@@ -70,7 +70,8 @@ public final class Route: Sendable {
 public final class RouteTable: @unchecked Sendable {
     /// Most routes.
     public let capacity: Int
-    private let routes: UnsafeMutablePointer<Route?>
+    /// Each is released when the table ends.
+    private let routes: UnsafeMutablePointer<Unmanaged<Route>?>
     private var used = 0
 
     /// An empty table; memory is touched as it is used.
@@ -80,15 +81,16 @@ public final class RouteTable: @unchecked Sendable {
     }
 
     deinit {
-        routes.deinitialize(count: used)
+        for index in 0..<used { routes[index]?.release() }
         routes.deallocate()
     }
 
     /// The route of an index that came in a batch.
-    public func route(_ index: Int) -> Route {
-        guard let route = (routes + index).pointee else {
-            preconditionFailure("route \(index) was never made")
-        }
+    public func route(_ index: Int) -> Route { held(index).takeUnretainedValue() }
+
+    /// The same without counting a reference: it lasts as long as the table.
+    func held(_ index: Int) -> Unmanaged<Route> {
+        guard let route = routes[index] else { preconditionFailure("route \(index) was never made") }
         return route
     }
 
@@ -102,7 +104,7 @@ public final class RouteTable: @unchecked Sendable {
         let route = Route(
             index: used, kind: kind, market: market, exchange: exchange, symbol: symbol, topic: topic,
             orderingKey: orderingKey, origin: origin)
-        (routes + used).initialize(to: route)
+        (routes + used).initialize(to: .passRetained(route))
         used += 1
         return route
     }
@@ -193,24 +195,24 @@ public final class RouteTable: @unchecked Sendable {
     @inlinable public var isSomewhere: Bool { segment != 0 }
 }
 
-/// A closed batch in the ring, or one that was read from the spool; valid until its bytes are given back.
+/// A closed batch in the ring, or one that was read from the spool; valid until its bytes are given back, and as long as
+/// the ``RouteTable`` that its route is in. It counts no reference.
 public struct BatchView {
     /// Header, data and table as they lie in the ring.
     public let payload: UnsafeRawBufferPointer
     /// Its description.
     public let header: BatchHeader
-    /// Its route.
-    public let route: Route
+    private let held: Unmanaged<Route>
     /// Where the spool has it.
     public let place: SpoolPlace
     /// Whether what follows the header is not the data but messages as the sink once encoded them.
     public let isEncoded: Bool
 
     /// A view of the payload that `RingConsumer.peek()` returned.
-    public init(payload: UnsafeMutableRawBufferPointer, routes: RouteTable) {
+    public init(payload: UnsafeMutableRawBufferPointer, routes: borrowing RouteTable) {
         self.payload = UnsafeRawBufferPointer(payload)
         header = payload.load(as: BatchHeader.self)
-        route = routes.route(Int(header.route))
+        held = routes.held(Int(header.route))
         place = .nowhere
         isEncoded = false
     }
@@ -219,9 +221,16 @@ public struct BatchView {
     public init(payload: UnsafeRawBufferPointer, route: Route, place: SpoolPlace, isEncoded: Bool) {
         self.payload = payload
         header = payload.load(as: BatchHeader.self)
-        self.route = route
+        held = .passUnretained(route)
         self.place = place
         self.isEncoded = isEncoded
+    }
+
+    /// Its route.
+    public var route: Route { held.takeUnretainedValue() }
+    /// ``Route/index``, ``Route/kind`` and ``Route/market`` of its route.
+    public var routeFacts: (index: Int, kind: EventKind, market: Int) {
+        held._withUnsafeGuaranteedRef { ($0.index, $0.kind, $0.market) }
     }
 
     /// The messages of a batch that ``isEncoded``.

@@ -12,17 +12,22 @@ import Wire
 /// they belong to the other kind of futures are counted as ignored.
 final class BinanceDecoder: FrameDecoder {
     private var reader: FrameReader
+    /// The reader's, which counts no reference to it.
+    private let instruments: InstrumentTable
 
     /// As many as ten frames have.
     private static var bytesAhead: Int { 2_048 }
 
-    init(_ reader: FrameReader) { self.reader = reader }
+    init(_ reader: FrameReader) {
+        self.reader = reader
+        instruments = reader.instruments
+    }
 
     /// See ``FrameDecoder/update(streams:)``.
     func update(streams: [StreamPlan]) {
         let old = reader
         reader = FrameReader(
-            streams: streams, of: old.rules, market: old.market, instruments: old.instruments,
+            streams: streams, of: old.rules, market: old.market, instruments: instruments,
             nanosPerUnit: old.nanosPerUnit)
         old.free()
     }
@@ -113,7 +118,8 @@ private struct RoomForRun {
 struct FrameReader {
     let streams: StreamTable
     let layouts: LayoutTable
-    let instruments: InstrumentTable
+    /// Kept by the decoder, so that a copy of this value counts no reference.
+    unowned(unsafe) let instruments: InstrumentTable
     let rules: BinanceMarket
     /// See ``BinanceMarket/systemTag``.
     let systemTag: Int64

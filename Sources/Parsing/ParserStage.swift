@@ -15,6 +15,13 @@ public enum ParserCommand: Sendable {
     case snapshot(SequenceSnapshot)
 }
 
+/// Keeps a decoder where it can be called without counting a reference.
+private final class DecoderBox {
+    let decoder: any FrameDecoder
+
+    init(_ decoder: any FrameDecoder) { self.decoder = decoder }
+}
+
 /// The parser thread of a lane: hands each run of frames to its market's decoder, which writes events into the event
 /// ring, and tells the I/O thread what the exchange answered.
 public struct ParserStage: ~Copyable, Stage {
@@ -24,7 +31,9 @@ public struct ParserStage: ~Copyable, Stage {
     private var frames: RingConsumer
     private var events: EventWriter
     /// By market.
-    private let decoders: [any FrameDecoder]
+    private let decoders: [DecoderBox]
+    /// The same: to call one counts no reference.
+    private let borrowed: [Unmanaged<DecoderBox>]
     /// By link.
     private var links: [ParserLink]
     /// By market.
@@ -59,7 +68,8 @@ public struct ParserStage: ~Copyable, Stage {
     ) {
         self.frames = frames
         self.events = events
-        self.decoders = decoders
+        self.decoders = decoders.map(DecoderBox.init)
+        borrowed = self.decoders.map { Unmanaged.passUnretained($0) }
         self.streams = streams
         self.links = links
         self.instruments = instruments
@@ -106,7 +116,9 @@ public struct ParserStage: ~Copyable, Stage {
         case .frames:
             events.beginRun(
                 link: link, generation: header.generation, receivedTime: header.receivedTime, now: now)
-            let done = decoders[links[link].market].decode(run, from: resumeAt, into: &events)
+            let done = borrowed[links[link].market]._withUnsafeGuaranteedRef {
+                $0.decoder.decode(run, from: resumeAt, into: &events)
+            }
             resumeAt += done
             parsedLatency.record(ck_realtime_nanos() &- header.receivedTime, count: done)
             if !events.signals.isEmpty { tell(slot: link, generation: header.generation) }
@@ -174,7 +186,7 @@ public struct ParserStage: ~Copyable, Stage {
             events.setLinks(links)
         case .snapshot(let snapshot): events.snapshot(into: snapshot, instruments: instruments.count)
         case .streams(let market, let plans):
-            decoders[market].update(streams: plans)
+            decoders[market].decoder.update(streams: plans)
             let kept = Set(plans.map(\.name))
             // What else is forgotten of a stream that ends tells nothing wrong when it begins again.
             let followed: Set<EventKind> = [.trade, .aggTrade, .kline]

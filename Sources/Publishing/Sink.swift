@@ -94,14 +94,15 @@ struct BatchReceipt {
     var endsRecord = true
 
     init(_ batch: BatchView) {
-        market = UInt32(truncatingIfNeeded: batch.route.market)
+        let facts = batch.routeFacts
+        market = UInt32(truncatingIfNeeded: facts.market)
         events = batch.header.count
         bytes = batch.header.dataBytes
         rawBytes = batch.header.rawBytes
         closedTime = batch.header.closedTime
-        kind = batch.route.kind
+        kind = facts.kind
         endsBatch = true
-        route = UInt32(truncatingIfNeeded: batch.route.index)
+        route = UInt32(truncatingIfNeeded: facts.index)
         number = batch.header.number
         place = batch.place
     }

@@ -30,6 +30,8 @@ public struct WireStage: ~Copyable, Stage {
     var random = RandomPool()
     /// Links that have bytes in memory: the kernel will not announce them.
     private var pending: [Int] = []
+    /// What was pending when the cycle came to it.
+    private var readNow: [Int] = []
     var direct = DirectLinks()
     var nextTimer: Int64 = 0
     private var isStopping = false
@@ -158,9 +160,10 @@ public struct WireStage: ~Copyable, Stage {
 
     private mutating func readPending() -> Int {
         var work = 0
-        let slots = pending
-        pending.removeAll(keepingCapacity: true)
-        for slot in slots { work += readSlot(slot) }
+        // Two arrays that take turns: to empty one that is still read would allocate a new one.
+        swap(&pending, &readNow)
+        for index in readNow.indices { work += readSlot(readNow[index]) }
+        readNow.removeAll(keepingCapacity: true)
         // A partial record stays pending until its rest arrives; that is no work.
         return work
     }

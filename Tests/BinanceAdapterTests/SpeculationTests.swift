@@ -11,10 +11,12 @@ import Testing
 struct SpeculationTests {
     private final class Reader {
         let reader: FrameReader
+        /// The reader counts no reference to it.
+        let instruments: InstrumentTable
         var writer: EventWriter
 
         init(_ plans: [StreamPlan], of market: BinanceMarket = .spot, isMicroseconds: Bool = false) throws {
-            let instruments = InstrumentTable(exchanges: ["binance"], capacity: 100)
+            instruments = InstrumentTable(exchanges: ["binance"], capacity: 100)
             reader = FrameReader(
                 streams: plans, of: market, market: 0, instruments: instruments,
                 nanosPerUnit: isMicroseconds ? 1_000 : 1_000_000)

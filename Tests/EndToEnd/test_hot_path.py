@@ -71,8 +71,8 @@ def test_nothing_is_allocated_while_data_flow(tmp_path, opener):
     # That the count is not blind.
     assert found["elsewhere at least"] > 0, found
     # The tables of a new batch grow once in a while.
-    assert found["a message"] < 0.005, found
-    # Handing a batch to the sink counts about eight; a cycle without work none: five in each made it over a hundred.
-    assert found["of these a batch"] < 12, found
+    assert found["a message"] < 0.002, found
+    # Only what is rarer than batches counts any: a bar that closes, a checkpoint.
+    assert found["of these a batch"] < 0.1, found
     if opener == "direct":
         assert found["inside OpenSSL"] == 0, found
