@@ -145,11 +145,15 @@ private func register(_ sample: Sample) {
     }
 }
 
-let benchmarks: @Sendable () -> Void = {
-    // An iteration is 1,000 frames: µs an iteration are ns a frame.
-    Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
-        maxDuration: .seconds(3),
-        maxIterations: 30)
-    for sample in samples { register(sample) }
+@main
+enum Stages: BenchmarkRunnerHooks {
+    static func registerBenchmarks() {
+        StageGate.begin()
+        // An iteration is 1,000 frames: µs an iteration are ns a frame.
+        Benchmark.defaultConfiguration = .init(
+            metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
+            maxDuration: .seconds(3),
+            maxIterations: 30)
+        for sample in samples { register(sample) }
+    }
 }

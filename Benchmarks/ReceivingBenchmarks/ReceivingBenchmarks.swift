@@ -36,44 +36,50 @@ private func unframe(_ bytes: UnsafeMutableBufferPointer<UInt8>) -> Int {
     }
 }
 
-let benchmarks: @Sendable () -> Void = {
-    // An iteration is 1,000 frames: µs an iteration are ns a frame.
-    Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
-        maxDuration: .seconds(3), maxIterations: 300)
+@main
+enum Stages: BenchmarkRunnerHooks {
+    static func registerBenchmarks() {
+        StageGate.begin()
+        // An iteration is 1,000 frames: µs an iteration are ns a frame.
+        Benchmark.defaultConfiguration = .init(
+            metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
+            maxDuration: .seconds(3), maxIterations: 300)
 
-    let unframing = "Unframe messages of 191 bytes, checking their UTF-8"
-    Benchmark(unframing) { benchmark in
-        var bytes = frames(framesPerRun)
-        bytes.withUnsafeMutableBufferPointer { bytes in
-            let found = unframe(bytes)
-            precondition(found == framesPerRun, "\(found) messages were found")
-            StageGate.check(unframing, items: framesPerRun) { blackHole(unframe(bytes)) }
-            for _ in benchmark.scaledIterations { blackHole(unframe(bytes)) }
+        let unframing = "Unframe messages of 191 bytes, checking their UTF-8"
+        Benchmark(unframing) { benchmark in
+            var bytes = frames(framesPerRun)
+            bytes.withUnsafeMutableBufferPointer { bytes in
+                let found = unframe(bytes)
+                precondition(found == framesPerRun, "\(found) messages were found")
+                StageGate.check(unframing, items: framesPerRun) { blackHole(unframe(bytes)) }
+                for _ in benchmark.scaledIterations { blackHole(unframe(bytes)) }
+            }
         }
-    }
 
-    for (name, framesPerRecord) in [("one frame a record", 1), ("50 frames a record", 50)] {
-        for reader in Receiver.Reader.allCases {
-            let stage = "Receive over TLS 1.3, \(name), \(reader.rawValue)"
-            // An iteration is 250 frames: four times as many µs are ns a frame.
-            Benchmark(
-                stage,
-                configuration: .init(
-                    metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .one,
-                    maxDuration: .seconds(3), maxIterations: 5_000)
-            ) { benchmark in
-                let receiver = try Receiver(reader, frames: frames(framesPerRecord))
-                let records = framesAtOnce / framesPerRecord
-                for _ in 0..<4 { receiver.check(records: records) }
-                receiver.send(records: records)
-                StageGate.check(stage, items: framesAtOnce) { blackHole(receiver.receive(records: records)) }
-                for _ in benchmark.scaledIterations {
+        for (name, framesPerRecord) in [("one frame a record", 1), ("50 frames a record", 50)] {
+            for reader in Receiver.Reader.allCases {
+                let stage = "Receive over TLS 1.3, \(name), \(reader.rawValue)"
+                // An iteration is 250 frames: four times as many µs are ns a frame.
+                Benchmark(
+                    stage,
+                    configuration: .init(
+                        metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .one,
+                        maxDuration: .seconds(3), maxIterations: 5_000)
+                ) { benchmark in
+                    let receiver = try Receiver(reader, frames: frames(framesPerRecord))
+                    let records = framesAtOnce / framesPerRecord
+                    for _ in 0..<4 { receiver.check(records: records) }
                     receiver.send(records: records)
-                    benchmark.startMeasurement()
-                    let got = receiver.receive(records: records)
-                    benchmark.stopMeasurement()
-                    precondition(got == framesAtOnce * frameBytes, receiver.problem)
+                    StageGate.check(stage, items: framesAtOnce) {
+                        blackHole(receiver.receive(records: records))
+                    }
+                    for _ in benchmark.scaledIterations {
+                        receiver.send(records: records)
+                        benchmark.startMeasurement()
+                        let got = receiver.receive(records: records)
+                        benchmark.stopMeasurement()
+                        precondition(got == framesAtOnce * frameBytes, receiver.problem)
+                    }
                 }
             }
         }

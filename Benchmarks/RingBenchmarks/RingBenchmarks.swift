@@ -110,72 +110,81 @@ private func pass(_ producer: inout RingProducer, _ consumer: inout RingConsumer
     return sum
 }
 
-let benchmarks: @Sendable () -> Void = {
-    Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .throughput], scalingFactor: .mega, maxDuration: .seconds(5), maxIterations: 30)
+@main
+enum Stages: BenchmarkRunnerHooks {
+    static func registerBenchmarks() {
+        StageGate.begin()
+        Benchmark.defaultConfiguration = .init(
+            metrics: [.wallClock, .throughput], scalingFactor: .mega, maxDuration: .seconds(5),
+            maxIterations: 30)
 
-    Benchmark("One thread, 88-byte records: reserve, commit, publish by 16, next, release") { benchmark in
-        let (producerBox, consumerBox, _) = try Ring.make(name: "benchmark", minimumCapacity: 1 << 20)
-        guard var producer = producerBox.take(), var consumer = consumerBox.take() else {
-            preconditionFailure("a fresh ring has both ends")
-        }
-        StageGate.check("Ring, one thread", items: records) { blackHole(pass(&producer, &consumer)) }
-        benchmark.startMeasurement()
-        let sum = pass(&producer, &consumer)
-        benchmark.stopMeasurement()
-        precondition(sum == expectedSum, "the ring delivered \(sum) instead of \(expectedSum)")
-    }
-
-    Benchmark("Two threads, 88-byte records, both spinning") { benchmark in
-        let (producerBox, consumerBox, _) = try Ring.make(name: "benchmark", minimumCapacity: 1 << 20)
-        guard var producer = producerBox.take() else { preconditionFailure("a fresh ring has both ends") }
-        let control = try StageControl(name: "reader")
-        let thread = try StageThread(control: control, idle: .spin) {
-            guard let consumer = consumerBox.take() else { preconditionFailure("a fresh ring has both ends") }
-            return Reader(consumer: consumer, control: control)
-        }
-        benchmark.startMeasurement()
-        produce(&producer)
-        thread.join()
-        benchmark.stopMeasurement()
-    }
-
-    // An iteration is 100,000 trips: divide the time by that.
-    Benchmark(
-        "Two threads, both spinning: one record there and back",
-        configuration: .init(
-            metrics: [.wallClock, .throughput], maxDuration: .seconds(5), maxIterations: 30)
-    ) { benchmark in
-        let (outBox, echoInBox, _) = try Ring.make(name: "out", minimumCapacity: 1 << 16)
-        let (echoOutBox, backBox, _) = try Ring.make(name: "back", minimumCapacity: 1 << 16)
-        guard var producer = outBox.take(), var consumer = backBox.take() else {
-            preconditionFailure("a fresh ring has both ends")
-        }
-        let control = try StageControl(name: "echo")
-        let thread = try StageThread(control: control, idle: .spin) {
-            guard let consumer = echoInBox.take(), let producer = echoOutBox.take() else {
+        Benchmark("One thread, 88-byte records: reserve, commit, publish by 16, next, release") { benchmark in
+            let (producerBox, consumerBox, _) = try Ring.make(name: "benchmark", minimumCapacity: 1 << 20)
+            guard var producer = producerBox.take(), var consumer = consumerBox.take() else {
                 preconditionFailure("a fresh ring has both ends")
             }
-            return Echo(consumer: consumer, producer: producer, control: control)
+            StageGate.check("Ring, one thread", items: records) { blackHole(pass(&producer, &consumer)) }
+            benchmark.startMeasurement()
+            let sum = pass(&producer, &consumer)
+            benchmark.stopMeasurement()
+            precondition(sum == expectedSum, "the ring delivered \(sum) instead of \(expectedSum)")
         }
-        benchmark.startMeasurement()
-        var sum = 0
-        for number in 0..<trips {
-            guard let room = producer.reserve(recordBytes) else { preconditionFailure("the ring is full") }
-            room.storeBytes(of: number, as: Int.self)
-            producer.commit(recordBytes)
-            producer.publish()
-            while true {
-                if let payload = consumer.next() {
-                    sum &+= payload.load(as: Int.self)
-                    consumer.release()
-                    break
+
+        Benchmark("Two threads, 88-byte records, both spinning") { benchmark in
+            let (producerBox, consumerBox, _) = try Ring.make(name: "benchmark", minimumCapacity: 1 << 20)
+            guard var producer = producerBox.take() else { preconditionFailure("a fresh ring has both ends") }
+            let control = try StageControl(name: "reader")
+            let thread = try StageThread(control: control, idle: .spin) {
+                guard let consumer = consumerBox.take() else {
+                    preconditionFailure("a fresh ring has both ends")
                 }
-                ck_pause()
+                return Reader(consumer: consumer, control: control)
             }
+            benchmark.startMeasurement()
+            produce(&producer)
+            thread.join()
+            benchmark.stopMeasurement()
         }
-        benchmark.stopMeasurement()
-        thread.join()
-        precondition(sum == trips * (trips - 1) / 2, "the rings delivered \(sum)")
+
+        // An iteration is 100,000 trips: divide the time by that.
+        Benchmark(
+            "Two threads, both spinning: one record there and back",
+            configuration: .init(
+                metrics: [.wallClock, .throughput], maxDuration: .seconds(5), maxIterations: 30)
+        ) { benchmark in
+            let (outBox, echoInBox, _) = try Ring.make(name: "out", minimumCapacity: 1 << 16)
+            let (echoOutBox, backBox, _) = try Ring.make(name: "back", minimumCapacity: 1 << 16)
+            guard var producer = outBox.take(), var consumer = backBox.take() else {
+                preconditionFailure("a fresh ring has both ends")
+            }
+            let control = try StageControl(name: "echo")
+            let thread = try StageThread(control: control, idle: .spin) {
+                guard let consumer = echoInBox.take(), let producer = echoOutBox.take() else {
+                    preconditionFailure("a fresh ring has both ends")
+                }
+                return Echo(consumer: consumer, producer: producer, control: control)
+            }
+            benchmark.startMeasurement()
+            var sum = 0
+            for number in 0..<trips {
+                guard let room = producer.reserve(recordBytes) else {
+                    preconditionFailure("the ring is full")
+                }
+                room.storeBytes(of: number, as: Int.self)
+                producer.commit(recordBytes)
+                producer.publish()
+                while true {
+                    if let payload = consumer.next() {
+                        sum &+= payload.load(as: Int.self)
+                        consumer.release()
+                        break
+                    }
+                    ck_pause()
+                }
+            }
+            benchmark.stopMeasurement()
+            thread.join()
+            precondition(sum == trips * (trips - 1) / 2, "the rings delivered \(sum)")
+        }
     }
 }

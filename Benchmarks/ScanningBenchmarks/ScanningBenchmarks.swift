@@ -47,37 +47,43 @@ private func register(
     }
 }
 
-let benchmarks: @Sendable () -> Void = {
-    // An iteration is 1,000 texts: µs an iteration are ns a text.
-    Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
-        maxDuration: .seconds(2), maxIterations: 30)
-    let indices = Int64(texts * (texts - 1) / 2)
-    register(
-        "Scan an integer of 13 digits", text: { "\(1_790_960_630_000 + $0)" },
-        expected: 1_790_960_630_000 * Int64(texts) + indices
-    ) { cursor throws(ScanError) in try cursor.readInteger() }
-    register(
-        "Scan a decimal with 8 places", text: { #""\#(84_000 + $0).04000000""# },
-        expected: 8_400_004_000_000 * Int64(texts) + indices * 100_000_000
-    ) { cursor throws(ScanError) in Int64(truncatingIfNeeded: try cursor.readDecimal().magnitude) }
-    register("Scan a string of 7 bytes", text: { _ in #""BTCUSDT""# }, expected: 7 * Int64(texts)) {
-        cursor throws(ScanError) in Int64(try cursor.readString().count)
-    }
-    let frame: (Int) -> String = {
-        #"{"stream":"btcusdt@trade","data":{"e":"trade","E":1790960630914,"s":"BTCUSDT","t":\#(6_732_650_448 + $0),"#
-            + #""p":"\#(84_000 + $0).04000000","q":"0.00023000","T":1790960630913,"m":true,"M":true}}"#
-    }
-    register(
-        "Skip a trade's frame, checking its form", text: frame,
-        expected: Int64((0..<texts).reduce(0) { $0 + frame($1).utf8.count })
-    ) { cursor throws(ScanError) in
-        let begin = cursor.at
-        try cursor.skipValue()
-        return Int64(cursor.at - begin)
-    }
-    register("Read the keys of a trade's frame, skipping values", text: frame, expected: 11 * Int64(texts)) {
-        cursor throws(ScanError) in try members(&cursor)
+@main
+enum Stages: BenchmarkRunnerHooks {
+    static func registerBenchmarks() {
+        StageGate.begin()
+        // An iteration is 1,000 texts: µs an iteration are ns a text.
+        Benchmark.defaultConfiguration = .init(
+            metrics: [.wallClock, .throughput], timeUnits: .microseconds, scalingFactor: .kilo,
+            maxDuration: .seconds(2), maxIterations: 30)
+        let indices = Int64(texts * (texts - 1) / 2)
+        register(
+            "Scan an integer of 13 digits", text: { "\(1_790_960_630_000 + $0)" },
+            expected: 1_790_960_630_000 * Int64(texts) + indices
+        ) { cursor throws(ScanError) in try cursor.readInteger() }
+        register(
+            "Scan a decimal with 8 places", text: { #""\#(84_000 + $0).04000000""# },
+            expected: 8_400_004_000_000 * Int64(texts) + indices * 100_000_000
+        ) { cursor throws(ScanError) in Int64(truncatingIfNeeded: try cursor.readDecimal().magnitude) }
+        register("Scan a string of 7 bytes", text: { _ in #""BTCUSDT""# }, expected: 7 * Int64(texts)) {
+            cursor throws(ScanError) in Int64(try cursor.readString().count)
+        }
+        let frame: (Int) -> String = {
+            #"{"stream":"btcusdt@trade","data":{"e":"trade","E":1790960630914,"s":"BTCUSDT","t":\#(6_732_650_448 + $0),"#
+                + #""p":"\#(84_000 + $0).04000000","q":"0.00023000","T":1790960630913,"m":true,"M":true}}"#
+        }
+        register(
+            "Skip a trade's frame, checking its form", text: frame,
+            expected: Int64((0..<texts).reduce(0) { $0 + frame($1).utf8.count })
+        ) { cursor throws(ScanError) in
+            let begin = cursor.at
+            try cursor.skipValue()
+            return Int64(cursor.at - begin)
+        }
+        register(
+            "Read the keys of a trade's frame, skipping values", text: frame, expected: 11 * Int64(texts)
+        ) {
+            cursor throws(ScanError) in try members(&cursor)
+        }
     }
 }
 

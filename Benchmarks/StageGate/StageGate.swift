@@ -15,8 +15,14 @@ public enum StageGate {
     private static let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("thresholds.json")
 
+    /// Standard error as the program got it: without a progress bar the runner turns both outputs away while it measures.
+    private static let output = FileHandle(fileDescriptor: dup(STDERR_FILENO), closeOnDealloc: false)
+
     /// Stages whose counts were printed: a benchmark's closure runs for each of its iterations.
     nonisolated(unsafe) private static var printed: Set<String> = []
+
+    /// Keeps standard error for what ``check(_:items:_:)`` has to say; to be called before the first stage runs.
+    public static func begin() { _ = output }
 
     /// Runs `body` on this thread and counts. It handles `items` items, and must have run before: what is made once is not
     /// counted.
@@ -38,7 +44,7 @@ public enum StageGate {
             fail(
                 "\(name) makes \(found); \(file.path) allows \(allowed.allocations) and \(allowed.runtime)")
         }
-        if printed.insert(name).inserted { print("\(name): \(found)") }
+        if printed.insert(name).inserted { say("\(name): \(found)") }
     }
 
     private static func thresholds() -> [String: Threshold] {
@@ -50,7 +56,9 @@ public enum StageGate {
     }
 
     private static func fail(_ text: String) -> Never {
-        FileHandle.standardError.write(Data("error: \(text)\n".utf8))
+        say("error: \(text)")
         exit(1)
     }
+
+    private static func say(_ text: String) { output.write(Data("\(text)\n".utf8)) }
 }
