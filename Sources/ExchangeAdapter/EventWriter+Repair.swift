@@ -38,11 +38,6 @@ extension EventWriter {
         return true
     }
 
-    /// Whether holes of a market's kind are filled over REST.
-    func repairs(_ kind: EventKind, market: Int) -> Bool {
-        repair?.patience(kind, market: market) != nil
-    }
-
     /// Whether what waits in a sequence waits for a repair, and not for another connection.
     func isAwaitingRepair(_ history: UnsafeMutablePointer<SequenceHistory>) -> Bool {
         history.pointee.head != 0 && history.pointee.askedTo >= held[history.pointee.head].pointee.id

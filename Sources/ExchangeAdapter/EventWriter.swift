@@ -23,6 +23,8 @@ import Wire
     let gapNotices: CommandQueue<GapNotice>
     /// Where holes are told that are to be filled over REST; nil: nowhere.
     public let repair: RepairMailbox?
+    /// By market: a bit of each kind that it fills. To ask the mailbox itself would count references.
+    private let repairedKinds: [UInt32]
     /// Holes that were told to it.
     var holesTold = 0
     /// Deliveries of it that were put in their place.
@@ -58,6 +60,7 @@ import Wire
         self.gapNotices = gapNotices
         self.activity = activity
         self.repair = repair
+        repairedKinds = repair?.repairedKinds ?? []
         self.legs = legs ?? LegCounters(marketCount: counters.marketCount)
         live = LiveMembers()
         sequences = SequenceTable(instrumentCapacity: instrumentCapacity)
@@ -230,6 +233,11 @@ import Wire
 
     /// A frame that is data, but of a stream that nobody asked for.
     @inlinable public mutating func ignore() { counters.ignored(market: market) }
+
+    /// Whether holes of a market's kind are filled over REST.
+    func repairs(_ kind: EventKind, market: Int) -> Bool {
+        market < repairedKinds.count && repairedKinds[market] & kind.bit != 0
+    }
 
     /// Hands everything over to the batch thread.
     @inlinable public mutating func publish() { producer.publish() }

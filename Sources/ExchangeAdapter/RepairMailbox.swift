@@ -143,6 +143,13 @@ public final class RepairMailbox: Sendable {
         return patience[market]
     }
 
+    /// By market: a bit of each kind that is filled.
+    var repairedKinds: [UInt32] {
+        patience.indices.map { market in
+            patience[market] == nil ? 0 : served[market].reduce(0) { $0 | $1.bit }
+        }
+    }
+
     /// Hands a delivery to the parser; which one it is, from 1. nil where there is no room.
     public func deliver(_ delivery: RepairDelivery) -> Int? {
         delivered.withLock { count in
@@ -151,4 +158,9 @@ public final class RepairMailbox: Sendable {
             return count
         }
     }
+}
+
+extension EventKind {
+    /// For sets of kinds in a word.
+    var bit: UInt32 { 1 << UInt32(rawValue) }
 }

@@ -30,10 +30,8 @@ public struct ParserStage: ~Copyable, Stage {
 
     private var frames: RingConsumer
     private var events: EventWriter
-    /// By market.
-    private let decoders: [DecoderBox]
-    /// The same: to call one counts no reference.
-    private let borrowed: [Unmanaged<DecoderBox>]
+    /// By market, retained until the stage ends: to call one counts no reference.
+    private let decoders: [Unmanaged<DecoderBox>]
     /// By link.
     private var links: [ParserLink]
     /// By market.
@@ -68,8 +66,7 @@ public struct ParserStage: ~Copyable, Stage {
     ) {
         self.frames = frames
         self.events = events
-        self.decoders = decoders.map(DecoderBox.init)
-        borrowed = self.decoders.map { Unmanaged.passUnretained($0) }
+        self.decoders = decoders.map { Unmanaged.passRetained(DecoderBox($0)) }
         self.streams = streams
         self.links = links
         self.instruments = instruments
@@ -81,6 +78,8 @@ public struct ParserStage: ~Copyable, Stage {
         parsedLatency = self.events.counters.parsedLatency.recorder
         self.events.setLinks(links)
     }
+
+    deinit { for decoder in decoders { decoder.release() } }
 
     /// One cycle; see the type.
     public mutating func doWork() -> Int {
@@ -116,7 +115,7 @@ public struct ParserStage: ~Copyable, Stage {
         case .frames:
             events.beginRun(
                 link: link, generation: header.generation, receivedTime: header.receivedTime, now: now)
-            let done = borrowed[links[link].market]._withUnsafeGuaranteedRef {
+            let done = decoders[links[link].market]._withUnsafeGuaranteedRef {
                 $0.decoder.decode(run, from: resumeAt, into: &events)
             }
             resumeAt += done
@@ -186,7 +185,7 @@ public struct ParserStage: ~Copyable, Stage {
             events.setLinks(links)
         case .snapshot(let snapshot): events.snapshot(into: snapshot, instruments: instruments.count)
         case .streams(let market, let plans):
-            decoders[market].decoder.update(streams: plans)
+            decoders[market].takeUnretainedValue().decoder.update(streams: plans)
             let kept = Set(plans.map(\.name))
             // What else is forgotten of a stream that ends tells nothing wrong when it begins again.
             let followed: Set<EventKind> = [.trade, .aggTrade, .kline]
