@@ -37,7 +37,7 @@ extension JSONCursor {
         if secondCount < 8 {
             guard secondCount > 0 else { return (high, 8) }
             return (
-                high &* Word.powerOfTen(secondCount) &+ Word.value(second, count: secondCount),
+                high &* PowerOfTen.value(secondCount) &+ Word.value(second, count: secondCount),
                 8 &+ secondCount
             )
         }
@@ -47,7 +47,7 @@ extension JSONCursor {
         guard thirdCount > 0 else { return (sixteen, 16) }
         guard thirdCount < 4 else { return (0, 20) }
         return (
-            sixteen &* Word.powerOfTen(thirdCount) &+ Word.value(third, count: thirdCount), 16 &+ thirdCount
+            sixteen &* PowerOfTen.value(thirdCount) &+ Word.value(third, count: thirdCount), 16 &+ thirdCount
         )
     }
 
@@ -89,7 +89,7 @@ extension JSONCursor {
             scale = fractionCount
             last = point + 1 + fractionCount
             if wholeCount &+ fractionCount < 20 {
-                value = whole &* Word.powerOfTen(fractionCount) &+ fraction
+                value = whole &* PowerOfTen.value(fractionCount) &+ fraction
             }
         }
         guard wholeCount &+ scale < 20, last < end else { return try readLongDecimal() }

@@ -19,32 +19,7 @@ public enum DigitWriter {
         if value < 10 { return 1 }
         // 1233 / 4096 is just above log10(2): the estimate is exact or one too high by a comparison.
         let estimate = ((64 &- value.leadingZeroBitCount) &* 1233) >> 12
-        return value >= power(estimate) ? estimate &+ 1 : estimate
-    }
-
-    @inlinable static func power(_ exponent: Int) -> UInt64 {
-        switch exponent {
-        case 0: 1
-        case 1: 10
-        case 2: 100
-        case 3: 1_000
-        case 4: 10_000
-        case 5: 100_000
-        case 6: 1_000_000
-        case 7: 10_000_000
-        case 8: 100_000_000
-        case 9: 1_000_000_000
-        case 10: 10_000_000_000
-        case 11: 100_000_000_000
-        case 12: 1_000_000_000_000
-        case 13: 10_000_000_000_000
-        case 14: 100_000_000_000_000
-        case 15: 1_000_000_000_000_000
-        case 16: 10_000_000_000_000_000
-        case 17: 100_000_000_000_000_000
-        case 18: 1_000_000_000_000_000_000
-        default: 10_000_000_000_000_000_000
-        }
+        return value >= PowerOfTen.value(estimate) ? estimate &+ 1 : estimate
     }
 
     /// Writes `value` in exactly `count` digits (1…20), with leading zeros, most significant first.

@@ -75,21 +75,3 @@ struct FrameWriter {
         putFraction(UInt64(truncatingIfNeeded: part), digits: digits)
     }
 }
-
-/// Powers of ten up to 10^8.
-enum PowerOfTen {
-    @inline(__always)
-    static func value(_ exponent: Int) -> UInt64 {
-        switch exponent {
-        case 0: 1
-        case 1: 10
-        case 2: 100
-        case 3: 1_000
-        case 4: 10_000
-        case 5: 100_000
-        case 6: 1_000_000
-        case 7: 10_000_000
-        default: 100_000_000
-        }
-    }
-}

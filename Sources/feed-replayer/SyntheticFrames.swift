@@ -1,4 +1,5 @@
 import Glibc
+import MarketData
 
 /// Writes the synthesised market's frames: the exchange's key order, eight fraction digits.
 final class SyntheticFrames {
