@@ -105,14 +105,15 @@ let package = Package(
             ]),
 
         .testTarget(name: "MarketDataTests", dependencies: ["MarketData"]),
-        .testTarget(name: "RingsTests", dependencies: ["Rings", "CKernel"]),
+        .testTarget(name: "RingsTests", dependencies: ["Rings", "MarketData", "CKernel"]),
         .target(name: "ReferenceJSON", path: "Tests/ReferenceJSON"),
         .target(name: "PortableDigits", dependencies: ["CDigits"], path: "Tests/PortableDigits"),
         .testTarget(
             name: "ByteScanningTests",
             dependencies: ["ByteScanning", "CDigits", "MarketData", "PortableDigits", "ReferenceJSON"]),
         .testTarget(
-            name: "WireTests", dependencies: ["Wire", "CTLS", "CKernel", "CURing", "CDeflate"]),
+            name: "WireTests",
+            dependencies: ["Wire", "MarketData", "CTLS", "CKernel", "CURing", "CDeflate"]),
         .testTarget(
             name: "ConformanceTests", dependencies: ["websocket-conformance", "Wire", "CKernel", "CTLS"],
             path: "Tests/Conformance"),
@@ -125,13 +126,14 @@ let package = Package(
             ]),
         .testTarget(
             name: "ParsingTests", dependencies: ["Parsing", "ExchangeAdapter", "MarketData", "Rings", "Wire"]),
-        .testTarget(name: "BatchingTests", dependencies: ["Batching", "CZstd"]),
+        .testTarget(name: "BatchingTests", dependencies: ["Batching", "MarketData", "CZstd"]),
         .target(
             name: "SyntheticBatches", dependencies: ["Batching", "MarketData", "Rings", "CKernel", "CZstd"],
             path: "Tests/SyntheticBatches"),
         .testTarget(
-            name: "PublishingTests", dependencies: ["Publishing", "SyntheticBatches", "CCurl", "CZstd"]),
-        .testTarget(name: "MarketReaderTests", dependencies: ["MarketReader", "CZstd"]),
+            name: "PublishingTests",
+            dependencies: ["Publishing", "SyntheticBatches", "MarketData", "CCurl", "CZstd"]),
+        .testTarget(name: "MarketReaderTests", dependencies: ["MarketReader", "MarketData", "CZstd"]),
         .testTarget(name: "GoogleCloudTests", dependencies: ["GoogleCloud"]),
         .testTarget(
             name: "TelemetryTests",
@@ -169,7 +171,9 @@ let package = Package(
         .testTarget(
             name: "SimulationTests", dependencies: ["SlotSimulation"],
             path: "Tests/Simulation/SimulationTests"),
-        .testTarget(name: "FeedReplayerTests", dependencies: ["feed-replayer", "CKernel", "CTLS", "CZstd"]),
+        .testTarget(
+            name: "FeedReplayerTests",
+            dependencies: ["feed-replayer", "MarketData", "CKernel", "CTLS", "CZstd"]),
     ],
     swiftLanguageModes: [.v6]
 )

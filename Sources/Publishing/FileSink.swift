@@ -1,6 +1,7 @@
 import Batching
 import CKernel
 import Glibc
+import MarketData
 import Rings
 
 /// Where and how files are written.
@@ -33,7 +34,7 @@ public final class FileSink: Sink {
     private var plain: SegmentWriter
     private var compressed: SegmentWriter
     private let backoff = Backoff(initial: 100_000_000, maximum: 5_000_000_000)
-    private var random = SplitMix(seed: UInt64(bitPattern: ck_realtime_nanos()))
+    private var random = SplitMix64(seed: UInt64(bitPattern: ck_realtime_nanos()))
     private var failures = 0
     private var hasProblem = false
     private var retryAt: Int64 = 0

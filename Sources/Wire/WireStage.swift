@@ -1,4 +1,5 @@
 import CKernel
+import MarketData
 import Rings
 
 /// The I/O thread of a lane: opens the connections of its slots and keeps them open, reads, decrypts and unframes
@@ -86,7 +87,7 @@ public struct WireStage: ~Copyable, Stage {
         machines.append(
             SlotMachine(
                 plan: plan, activity: activity, budget: budgets[plan.market], permits: permits,
-                random: SlotRandom(seed: random.next())))
+                random: SplitMix64(seed: random.next())))
         monitor.setSlotCount(machines.count)
     }
 

@@ -1,3 +1,5 @@
+import MarketData
+
 /// A line of a fault script.
 struct FaultRule: Equatable {
     enum Trigger: Equatable {
@@ -81,13 +83,13 @@ struct FaultSchedule {
     }
 
     /// The feed began: times count from here.
-    mutating func begin(now: Int64, _ random: inout MarketRandom) {
+    mutating func begin(now: Int64, _ random: inout SplitMix64) {
         for rule in scripted { start(rule, now: now, &random) }
         scripted = []
     }
 
     /// A rule that comes later: its times count from now.
-    mutating func add(_ rule: FaultRule, now: Int64, _ random: inout MarketRandom) {
+    mutating func add(_ rule: FaultRule, now: Int64, _ random: inout SplitMix64) {
         rules.append(rule)
         start(rule, now: now, &random)
     }
@@ -100,7 +102,7 @@ struct FaultSchedule {
         nextDue = .max
     }
 
-    private mutating func start(_ rule: FaultRule, now: Int64, _ random: inout MarketRandom) {
+    private mutating func start(_ rule: FaultRule, now: Int64, _ random: inout SplitMix64) {
         switch rule.trigger {
         case .at(let time): timed.append((now + time, rule))
         case .every(let range): timed.append((now + random.within(range), rule))
@@ -110,7 +112,7 @@ struct FaultSchedule {
     }
 
     /// Commands that are due, in the order of their times.
-    mutating func due(now: Int64, _ random: inout MarketRandom) -> [FaultCommand] {
+    mutating func due(now: Int64, _ random: inout SplitMix64) -> [FaultCommand] {
         guard now >= nextDue else { return [] }
         var found: [(due: Int64, command: FaultCommand)] = []
         for index in timed.indices.reversed() where timed[index].due <= now {
@@ -133,7 +135,7 @@ struct FaultSchedule {
     }
 }
 
-extension MarketRandom {
+extension SplitMix64 {
     /// A time of the range.
     mutating func within(_ range: ClosedRange<Int64>) -> Int64 {
         let width = UInt64(range.upperBound - range.lowerBound) + 1

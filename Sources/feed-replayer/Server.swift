@@ -1,6 +1,7 @@
 import CKernel
 import CTLS
 import Glibc
+import MarketData
 
 /// The stream host: accepts connections, answers their requests, and sends them what they subscribed to. One thread.
 struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
@@ -17,7 +18,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     var doors: [Door]
     var schedule: FaultSchedule
     var lifetime: ClosedRange<Int64>?
-    var random: MarketRandom
+    var random: SplitMix64
     var rest: RestDesk
     var delayedAnswers: [DelayedAnswer] = []
     /// When the next of them is due, monotonic ns.
@@ -90,7 +91,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
         schedule = FaultSchedule(options.rules)
         lifetime = options.lifetime
         // Apart from the market's own numbers, so that faults do not change the market.
-        random = MarketRandom(seed: options.seed ^ 0xFA17)
+        random = SplitMix64(seed: options.seed ^ 0xFA17)
         self.options = options
         registry = StreamRegistry(names: source.streamNames)
         self.source = source

@@ -1,4 +1,5 @@
 import CKernel
+import MarketData
 
 /// Where a synthesised market's times come from.
 enum MarketClock: Equatable {
@@ -31,7 +32,7 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     private let clock: MarketClock
     /// Whether frames tell their times in µs.
     private let tellsMicros: Bool
-    private var random: MarketRandom
+    private var random: SplitMix64
     var now: Int64
     private var emitted: Int64 = 0
     private var subscriptions = 0
@@ -43,7 +44,7 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     var symbolNumbers: [String: Int] = [:]
     /// The part of trades that is not remembered, drawn apart from the market's own numbers.
     var restLack = 0.0
-    var restRandom: MarketRandom
+    var restRandom: SplitMix64
 
     init(
         symbols list: [MarketSymbol], mix: MarketMix, seed: UInt64, clock: MarketClock,
@@ -52,8 +53,8 @@ struct SyntheticMarket: ~Copyable, FeedSource {
     ) {
         self.tellsMicros = tellsMicros
         self.clock = clock
-        random = MarketRandom(seed: seed)
-        restRandom = MarketRandom(seed: seed ^ 0x4E57)
+        random = SplitMix64(seed: seed)
+        restRandom = SplitMix64(seed: seed ^ 0x4E57)
         switch clock {
         case .wall: now = ck_realtime_nanos() / 1_000_000
         case .virtual(let epoch, _): now = epoch

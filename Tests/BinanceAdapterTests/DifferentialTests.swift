@@ -180,7 +180,7 @@ struct DifferentialTests {
     @Test(arguments: Seeds.all) func flippedBytes(seed: Seeds.Seed) throws {
         let (harness, reference) = try bench(seed.market)
         let frame = seed.frame
-        var generator = SeededGenerator(seed: UInt64(seed.number))
+        var generator = SplitMix64(seed: UInt64(seed.number))
         let alphabet = Array("{}[]\",:\\0123456789truefalsnmMTE .-+".utf8) + [0x00, 0x1F, 0x80, 0xFF]
         for _ in 0..<3_000 {
             var bytes = frame
@@ -206,7 +206,7 @@ struct DifferentialTests {
     @Test(arguments: Seeds.all) func rewritten(seed: Seeds.Seed) throws {
         let (harness, reference) = try bench(seed.market)
         let json = try ReferenceJSON.read(seed.frame)
-        var generator = SeededGenerator(seed: UInt64(1_000 + seed.number))
+        var generator = SplitMix64(seed: UInt64(1_000 + seed.number))
         for _ in 0..<1_500 {
             let harm = Int.random(in: 0..<3, using: &generator) == 0
             let changed = DifferentialTests.rewrite(json, harm: harm, &generator)
@@ -221,7 +221,7 @@ struct DifferentialTests {
     }
 
     static func rewrite(
-        _ json: JSONValue, harm: Bool, _ generator: inout SeededGenerator
+        _ json: JSONValue, harm: Bool, _ generator: inout SplitMix64
     ) -> JSONValue {
         let odd: [JSONValue] = [
             .null, .bool(true), .number("1"), .number("-1"), .number("1e3"), .number("9223372036854775807"),

@@ -1,4 +1,5 @@
 import ByteScanning
+import MarketData
 import ReferenceJSON
 import Testing
 
@@ -169,7 +170,7 @@ struct SkipTests {
         let original = Array(text.utf8)
         check(original)
         for cut in 0..<original.count { check(Array(original[..<cut])) }
-        var generator = SeededGenerator(seed: 3)
+        var generator = SplitMix64(seed: 3)
         let alphabet = Array("{}[]\",:\\0123456789truefalsn .-+eEu".utf8) + [0x00, 0x1F, 0x80, 0xFF]
         for _ in 0..<4_000 {
             var bytes = original

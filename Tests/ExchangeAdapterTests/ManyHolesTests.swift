@@ -42,7 +42,7 @@ import Testing
     /// So many holes of `sizes` ids, all told as open; the last id.
     private func open(
         _ count: Int, of sizes: ClosedRange<Int>, _ bench: WriterBench, _ books: inout Books,
-        _ random: inout Seeded
+        _ random: inout SplitMix64
     ) -> Int64 {
         var id: Int64 = 100
         bench.trade(id)
@@ -76,7 +76,7 @@ import Testing
 
     /// Where nothing is fetched: what a connection brings late, whether its hole is remembered or not.
     @Test(arguments: 0..<40) func aConnectionFillsThem(seed: Int) throws {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed)
         let (bench, _) = try self.bench(repairs: false)
         var books = Books()
         let last = open(9 + random.next(below: 40), of: 1...6, bench, &books, &random)
@@ -97,7 +97,7 @@ import Testing
 
     /// Both the store and a slow connection fill them, each in any order; some ids are nowhere, some are given up.
     @Test(arguments: 0..<80) func eachIDEndsOnce(seed: Int) throws {
-        var random = Seeded(seed &* 31 &+ 7)
+        var random = SplitMix64(seed &* 31 &+ 7)
         let (bench, mailbox) = try self.bench()
         var books = Books()
         let last = open(9 + random.next(below: 60), of: 1...40, bench, &books, &random)
@@ -143,7 +143,7 @@ import Testing
 
     /// More than is remembered.
     @Test(arguments: [true, false]) func whatIsForgottenComesOnce(isRising: Bool) throws {
-        var random = Seeded(4)
+        var random = SplitMix64(4)
         let (bench, mailbox) = try self.bench()
         var books = Books()
         let last = open(Stretches.many + 500, of: 1...3, bench, &books, &random)
@@ -210,7 +210,7 @@ import Testing
     @Test(arguments: [false, true]) func aCountThatEndsTakesItsHolesAlong(isRestart: Bool) throws {
         let (bench, mailbox) = try self.bench()
         var books = Books()
-        var random = Seeded(1)
+        var random = SplitMix64(1)
         let last = open(12, of: 3...3, bench, &books, &random)
         let holes = mailbox.missing[0].drain(limit: 4_096)
         // One is filled, and one is two.

@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test(arguments: 0..<120) func everythingOnceAndEveryHoleSaid(seed: Int) throws {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed)
         let shape = MembersModelTests.shape(seed)
         let bench = try WriterBench(isPaired: shape.isPaired)
         var members = Array(repeating: Member(), count: 4)
@@ -121,7 +121,7 @@ import Testing
         finish(model, bench, shape)
     }
 
-    private func lag(_ random: inout Seeded, _ shape: Shape) -> Int64 {
+    private func lag(_ random: inout SplitMix64, _ shape: Shape) -> Int64 {
         Int64(random.next(below: shape.isSlow ? 400 : 20)) * 1_000_000
     }
 

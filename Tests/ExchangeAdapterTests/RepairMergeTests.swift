@@ -183,7 +183,7 @@ import Testing
 
     /// Two connections and the store, in any order: each id once, in order or told; each that is missing settled once.
     @Test(arguments: 1..<100) func eachIDEndsOnce(seed: Int) throws {
-        var random = Seeded(seed &* 77)
+        var random = SplitMix64(seed &* 77)
         let (bench, mailbox) = try self.bench()
         bench.open(1)
         var out: [WriterBench.Output] = []

@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import ExchangeAdapter
@@ -45,7 +46,7 @@ import Testing
     /// Whatever the order, what is remembered is right: all of it where there is room, and of what is forgotten nothing is
     /// called known. Holes are counted right either way.
     @Test(arguments: [8, 16, 1_024], 0..<70) func nothingUnseenIsKnown(most: Int, seed: Int) {
-        var random = Seeded(seed)
+        var random = SplitMix64(seed)
         var model = Model(most: most)
         for turn in 0..<400 {
             let step = random.next(below: 8)
@@ -156,16 +157,8 @@ import Testing
     }
 }
 
-/// Numbers that are the same for the same seed: splitmix64.
-struct Seeded {
-    private var state: UInt64
-    init(_ seed: Int) { state = UInt64(bitPattern: Int64(seed)) &* 0x9E37_79B9_7F4A_7C15 }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
+extension SplitMix64 {
+    init(_ seed: Int) { self.init(seed: UInt64(bitPattern: Int64(seed)) &* 0x9E37_79B9_7F4A_7C15) }
+
     mutating func next(below bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }

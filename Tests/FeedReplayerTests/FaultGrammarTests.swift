@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import feed_replayer
@@ -76,7 +77,7 @@ import Testing
     }
 
     @Test func keepsTheSchedule() throws {
-        var random = MarketRandom(seed: 3)
+        var random = SplitMix64(seed: 3)
         var schedule = FaultSchedule([
             try FaultRule.read("at 2s cut 2"), try FaultRule.read("at 1s cut 1"),
             try FaultRule.read("every 3s cut 3"),
@@ -132,7 +133,7 @@ import Testing
 
     /// Bytes that nobody meant are refused, and nothing else happens.
     @Test func survivesAnyWords() {
-        var random = MarketRandom(seed: 11)
+        var random = SplitMix64(seed: 11)
         let words = [
             "cut", "close", "skip", "silent", "every", "at", "on", "open", "for", "until", "1..2", "..", "5s",
             "-1s", "1e99h",

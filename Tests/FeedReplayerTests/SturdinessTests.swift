@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import feed_replayer
@@ -15,7 +16,7 @@ import Testing
     ]
 
     /// A seed with some bytes changed, dropped, doubled, or the end cut off.
-    private func mutated(_ bytes: [UInt8], _ random: inout MarketRandom) -> [UInt8] {
+    private func mutated(_ bytes: [UInt8], _ random: inout SplitMix64) -> [UInt8] {
         var bytes = bytes
         for _ in 0...random.below(4) where !bytes.isEmpty {
             let index = random.below(bytes.count)
@@ -31,7 +32,7 @@ import Testing
     }
 
     @Test func readersSurviveAnyBytes() throws {
-        var random = MarketRandom(seed: 7)
+        var random = SplitMix64(seed: 7)
         var understood = 0
         for round in 0..<6_500 {
             let bytes = mutated(Array(seeds[round % seeds.count].utf8), &random)
@@ -56,7 +57,7 @@ import Testing
     }
 
     @Test func clientFramesSurviveAnyBytes() {
-        var random = MarketRandom(seed: 8)
+        var random = SplitMix64(seed: 8)
         var messages = 0
         for _ in 0..<2_000 {
             var bytes =

@@ -1,19 +1,8 @@
 import CZstd
+import MarketData
 import Testing
 
 @testable import MarketReader
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same cases for the same seed.
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 private func trade(_ sequence: UInt64, id: Int64? = nil, time: Int64? = nil) -> String {
     let id = id ?? Int64(sequence)
@@ -50,7 +39,7 @@ private func trades(_ sequences: [UInt64], run: String = "00000000000000aa") -> 
 @Suite struct MarketReaderTests {
     @Test(arguments: 0..<100)
     func eachEventOnceInOrderAndTheLostOnesAreMissing(seed: UInt64) throws {
-        var random = Seeded(state: seed)
+        var random = SplitMix64(seed: seed)
         // A coarse topic: batches of several keys share one sequence.
         var open = [[UInt64]](repeating: [], count: Int.random(in: 1...4, using: &random))
         var batches: [[UInt64]] = []

@@ -247,7 +247,7 @@ import Testing
 
     @Test func deadlinesComeInOrder() {
         var deadlines = Deadlines<Int>()
-        var random = SplitMix(seed: 3)
+        var random = SplitMix64(seed: 3)
         var times: [Int64] = []
         for index in 0..<500 {
             times.append(Int64(random.next() % 1000))

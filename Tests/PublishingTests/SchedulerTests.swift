@@ -303,7 +303,7 @@ import Testing
             $0.requestBytes = 4000
             $0.byteBudget = 1 << 20
         }
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let routes = try (0..<12).map { index in
             try bench.source.route("t\(index % 4)", symbol: "S\(index % 6)", key: "K\(index % 6)")
         }

@@ -1,3 +1,4 @@
+import MarketData
 import SyntheticBatches
 import Testing
 
@@ -48,7 +49,7 @@ import Testing
     }
 
     @Test func backOffIsBoundedAndSpread() {
-        var random = SplitMix(seed: 1)
+        var random = SplitMix64(seed: 1)
         let backoff = Backoff()
         for attempt in 1...2000 {
             let bound = attempt > 10 ? 60_000_000_000 : 100_000_000 << Int64(attempt - 1)

@@ -1,6 +1,7 @@
 import Batching
 import CKernel
 import Foundation
+import MarketData
 import Rings
 import SyntheticBatches
 import Testing
@@ -35,7 +36,7 @@ private struct SpoolLife {
         var data: [UInt8]
     }
 
-    private var random: SplitMix
+    private var random: SplitMix64
     private let directory: TemporaryDirectory
     private var settings: SpoolSettings
     private var generation = 0
@@ -73,7 +74,7 @@ private struct SpoolLife {
     }
 
     init(seed: UInt64) throws {
-        random = SplitMix(seed: seed)
+        random = SplitMix64(seed: seed)
         directory = try TemporaryDirectory()
         settings = SpoolSettings(
             directory: "", destination: "test", origin: Route.Origin(runID: 0, collector: "model"))

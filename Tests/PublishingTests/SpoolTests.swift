@@ -2,6 +2,7 @@ import Batching
 import CKernel
 import Foundation
 import Glibc
+import MarketData
 import Rings
 import SyntheticBatches
 import Testing
@@ -62,7 +63,7 @@ import Testing
         #expect(ck_crc32c(0, zeros, 32) == 0x8A91_36AA && ck_crc32c_software(0, zeros, 32) == 0x8A91_36AA)
         let digits = Array("123456789".utf8)
         #expect(ck_crc32c(0, digits, 9) == 0xE306_9283)
-        var random = SplitMix(seed: 1)
+        var random = SplitMix64(seed: 1)
         for length in 0..<300 {
             let bytes = (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             let whole = ck_crc32c(0, bytes, length)
@@ -172,7 +173,7 @@ import Testing
 
     /// Any byte of a batch, its head included.
     @Test func aDamagedByteCostsOneBatchAndIsTold() throws {
-        var random = SplitMix(seed: 3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<100 {
             let directory = try TemporaryDirectory()
             let path = directory.path + "/spool"

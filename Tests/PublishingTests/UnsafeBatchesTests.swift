@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct UnsafeBatchesTests {
     @Test(arguments: 0..<200 as Range<UInt64>) func followAPlainModel(seed: UInt64) {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         var batches = UnsafeBatches()
         var model: [UInt64: Int64] = [:]
         var number: UInt64 = 0

@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import Rings
@@ -22,7 +23,7 @@ import Testing
     }
 
     @Test(arguments: 1...5) func quantilesAreThoseOfTheSortedDurations(seed: UInt64) {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         let histogram = LatencyHistogram()
         var durations: [Int] = []
         for _ in 0..<5_000 {

@@ -1,21 +1,7 @@
+import MarketData
 import Testing
 
 @testable import Rings
-
-/// A generator with a seed, so that a failing run can be repeated.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-}
 
 struct AlreadyTaken: Error {}
 
@@ -33,7 +19,7 @@ func take(_ box: RingConsumerBox) throws -> RingConsumer {
     /// Random operations on the ring and on a plain queue: both must tell the same, at every step. Fails where a
     /// record is lost, repeated, torn at the wrap, visible before it was published, or freed before its release.
     @Test(arguments: 1...20) func agreesWithAQueue(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         let (producerBox, consumerBox, storage) = try Ring.make(name: "model", minimumCapacity: 4_096)
         var producer = try take(producerBox)
         var consumer = try take(consumerBox)

@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import Wire
@@ -177,7 +178,7 @@ import Testing
 
     /// Whatever a proxy answers, in whatever pieces: no crash, and never open without a 2xx.
     @Test(arguments: 0..<300) func anyAnswerIsSurvived(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         var bytes = Array("HTTP/1.1 200 Connection established\r\nVia: 1.1 x\r\n\r\n".utf8)
         for _ in 0..<Int.random(in: 0...6, using: &random) {
             let at = Int.random(in: 0..<bytes.count, using: &random)

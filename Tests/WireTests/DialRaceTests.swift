@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import Wire
@@ -142,7 +143,7 @@ private let both: [IPFamily] = [.v6, .v4]
     /// Random hosts on a virtual clock. The winner must be whoever connects first, given when each was begun with; and
     /// when each is begun with must follow the rules.
     @Test(arguments: 0..<400) func racesFollowTheRules(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         var fates: [HostAddress: Fate] = [:]
         func addresses(_ family: IPFamily) throws -> [HostAddress] {
             try (0..<Int.random(in: 0...4, using: &random)).map { index in

@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import Wire
@@ -15,7 +16,7 @@ import Testing
         var slot = SlotMachine(
             plan: plan, activity: StreamActivity(capacity: 1),
             budget: AttemptBudget(perWindow: 300, windowNanos: 300 * second),
-            permits: HandoverPermits(), random: SlotRandom(seed: 7))
+            permits: HandoverPermits(), random: SplitMix64(seed: 7))
         // With two legs the other one delivers meanwhile, and this one tries its own host for longer.
         let ownAttempts = legs == 2 ? 4 : 1
         var now: Int64 = 0

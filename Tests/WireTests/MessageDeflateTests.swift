@@ -1,4 +1,5 @@
 import CDeflate
+import MarketData
 import Testing
 
 @testable import Wire
@@ -79,7 +80,7 @@ extension MessageDeflate {
     /// JSON, noise and nothing, of all sizes: through our compressor and back through zlib and through RFC 1951.
     @Test(arguments: [(15, false), (15, true), (9, false), (9, true), (12, false)])
     func whatIsDeflatedComesBack(windowBits: Int, forgets: Bool) throws {
-        var random = SeededRandom(seed: UInt64(windowBits))
+        var random = SplitMix64(seed: UInt64(windowBits))
         var deflate = try make {
             ($0.clientWindowBits, $0.clientForgets) = (windowBits, forgets)
             ($0.serverWindowBits, $0.serverForgets) = (windowBits, forgets)
@@ -107,7 +108,7 @@ extension MessageDeflate {
 
     /// Damaged messages, cut short, longer, with bits turned: zlib and RFC 1951 agree about every one of them.
     @Test(arguments: 1...8) func damagedMessagesAreJudgedAsTheRFCSays(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         var sender = try make { $0.clientForgets = true }
         var (good, bad) = (0, 0)
         for _ in 0..<400 {

@@ -1,6 +1,7 @@
 import CKernel
 import CURing
 import Glibc
+import MarketData
 import Testing
 
 @testable import Wire
@@ -56,13 +57,13 @@ import Testing
 
     private final class Model {
         let bench: ReactorBench
-        var random: SeededRandom
+        var random: SplitMix64
         var lines: [Line] = []
         var generation = 0
         var total = 0
 
         init(seed: UInt64, lines count: Int, rings: cu_settings) throws {
-            random = SeededRandom(seed: seed)
+            random = SplitMix64(seed: seed)
             bench = try ReactorBench(rings: rings)
             for index in 0..<count { lines.append(try open(index)) }
         }

@@ -1,6 +1,7 @@
 import CKernel
 import CURing
 import Glibc
+import MarketData
 import Testing
 
 @testable import Rings
@@ -146,7 +147,7 @@ import Testing
     /// Descriptors' numbers are used again at once, at every stage of a receive.
     @Test func aNewSocketOfTheSameNumberGetsItsOwnBytes() throws {
         let bench = try ReactorBench()
-        var random = SeededRandom(seed: 11)
+        var random = SplitMix64(seed: 11)
         var isReused = false
         var lastNumber: Int32 = -1
         for turn in 0..<400 {

@@ -1,5 +1,6 @@
 import CKernel
 import CTLS
+import MarketData
 import Testing
 
 @testable import Wire
@@ -16,7 +17,7 @@ import Testing
     func everythingArrivesInOrder(reader: RecordReader, suite: String) throws {
         let host = try TLSHost(suite: suite)
         for seed in 1...3 as ClosedRange<UInt64> {
-            var random = SeededRandom(seed: seed)
+            var random = SplitMix64(seed: seed)
             let pair = try host.pair(reader)
             try pair.shakeHands()
             #expect(pair.description.hasPrefix("TLSv1.3 \(suite)"))

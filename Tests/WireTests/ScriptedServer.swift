@@ -1,5 +1,6 @@
 import CKernel
 import CTLS
+import MarketData
 import Testing
 
 @testable import Wire
@@ -26,7 +27,7 @@ final class ScriptedServer {
     private var tls: OpaquePointer?
     private var isShaken = false
     private var incoming: [UInt8] = []
-    private var random = SeededRandom(seed: 7)
+    private var random = SplitMix64(seed: 7)
     /// Whether every client frame so far was masked.
     private(set) var allMasked = true
 

@@ -1,3 +1,4 @@
+import MarketData
 import Testing
 
 @testable import Wire
@@ -143,7 +144,7 @@ import Testing
         var limits = ConnectionLimits()
         limits.rolloverWindow = DayWindow(begin: 23 * 3_600, end: 3_600)
         let day = 24 * Int64.hour
-        var random = SlotRandom(seed: 5)
+        var random = SplitMix64(seed: 5)
         var times: Set<Int64> = []
         // The nights in which Europe and America change their clocks are nights like all others.
         for date in [1_774_828_800, 1_793_491_200, 1_772_928_000, 1_793_577_600] as [Int64] {
@@ -167,7 +168,7 @@ import Testing
 
     @Test func rolloverWithoutAWindowIsJittered() {
         let limits = ConnectionLimits()
-        var random = SlotRandom(seed: 5)
+        var random = SplitMix64(seed: 5)
         let times = (0..<200).map { _ in
             RolloverClock(limits: limits).retireTime(openedAt: 0, wallOffset: 0, random: &random)
         }

@@ -1,3 +1,5 @@
+import MarketData
+
 @testable import Wire
 
 /// `+1 a,b`, `-2 a`, `?3`.
@@ -47,7 +49,7 @@ struct SlotHarness {
         self.budget = budget
         self.leg = leg
         machine = SlotMachine(
-            plan: plan, activity: activity, budget: budget, permits: permits, random: SlotRandom(seed: seed))
+            plan: plan, activity: activity, budget: budget, permits: permits, random: SplitMix64(seed: seed))
     }
 
     /// Time passes; the machine is woken whenever it wants to be.

@@ -1,4 +1,5 @@
 import CKernel
+import MarketData
 import Testing
 
 @testable import Wire
@@ -52,7 +53,7 @@ import Testing
     func compressedMessagesArriveInflated(extensions: String) throws {
         let (bench, server) = try compressing(extensions)
         bench.server.pieceMax = 30_000
-        var random = SeededRandom(seed: 5)
+        var random = SplitMix64(seed: 5)
         var messages: [[UInt8]] = []
         for index in 0..<300 {
             let size = index % 50 == 0 ? 200_000 : Int.random(in: 0...600, using: &random)

@@ -1,6 +1,7 @@
 import CKernel
 import CTLS
 import Foundation
+import MarketData
 import Testing
 
 @testable import Rings
@@ -37,7 +38,7 @@ struct Certificates: ~Copyable {
 @Suite(.serialized, .onBothBackends) struct WireStageTests {
     /// Messages of all sizes, whole and in fragments, pings in between, cut into random pieces by socket and TLS.
     private func stream(_ seed: UInt64) -> (bytes: [UInt8], messages: [[UInt8]]) {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         var bytes: [UInt8] = []
         var messages: [[UInt8]] = []
         for index in 0..<600 {

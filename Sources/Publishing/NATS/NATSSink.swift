@@ -1,6 +1,7 @@
 import Batching
 import CKernel
 import Foundation
+import MarketData
 import Rings
 
 /// Publishes batches to a stream of NATS JetStream: each is a message with Pub/Sub's attributes as headers and the
@@ -41,7 +42,7 @@ public final class NATSSink: Sink {
     private var inFlight = 0
     private var nextLook: Int64 = 0
     private let backoff = Backoff(initial: 100_000_000, maximum: 5_000_000_000)
-    private var random = SplitMix(seed: UInt64(bitPattern: ck_realtime_nanos()))
+    private var random = SplitMix64(seed: UInt64(bitPattern: ck_realtime_nanos()))
     private var isClosed = false
 
     /// What the connection is doing.

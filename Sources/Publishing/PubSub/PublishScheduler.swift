@@ -1,5 +1,6 @@
 import Batching
 import CKernel
+import MarketData
 
 /// Decides what is sent when, without any input or output: batches come in, requests go out, outcomes come back. Time
 /// is given (monotonic ns).
@@ -47,7 +48,7 @@ final class PublishScheduler {
     let desk: TopicDesk
     private var encoder: MessageEncoder
     var pool: BufferPool
-    var random: SplitMix
+    var random: SplitMix64
     let backoff: Backoff
     let linkBackoff: Backoff
     private var templates: [RouteTemplate?] = []
@@ -90,7 +91,7 @@ final class PublishScheduler {
         desk = TopicDesk(settings: settings, ledger: ledger)
         encoder = MessageEncoder(runID: settings.runID)
         pool = BufferPool(limit: settings.byteBudget)
-        random = SplitMix(seed: seed)
+        random = SplitMix64(seed: seed)
         backoff = Backoff(maximum: settings.maximumBackoff)
         linkBackoff = Backoff(maximum: min(settings.maximumBackoff, PublishScheduler.longestLinkWait))
         links = Array(repeating: PublishLink(), count: settings.connections)

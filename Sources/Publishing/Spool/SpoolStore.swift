@@ -1,6 +1,7 @@
 import Batching
 import CKernel
 import Glibc
+import MarketData
 import Rings
 
 /// The spool's files: batches are appended at the end, read from the beginning, and deleted with their file when all in
@@ -63,7 +64,7 @@ final class SpoolStore {
     private var failures = 0
     private var retryAt: Int64 = 0
     private let backoff = Backoff(initial: 100_000_000, maximum: 5_000_000_000)
-    private var random = SplitMix(seed: UInt64(bitPattern: ck_realtime_nanos()))
+    private var random = SplitMix64(seed: UInt64(bitPattern: ck_realtime_nanos()))
 
     // Reading.
     var cursor = SpoolCursor()

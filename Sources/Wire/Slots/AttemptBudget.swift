@@ -1,3 +1,4 @@
+import MarketData
 import Synchronization
 
 /// The connection attempts that one address may make to one exchange, shared by all slots of the process: never more
@@ -158,22 +159,7 @@ public final class HandoverPermits {
     func release(_ shard: Int) { shards.remove(shard) }
 }
 
-/// Random numbers for jitter: splitmix64 (Steele, Lea, Flood 2014). Seeded from the system's source in production,
-/// from the run's seed in a simulation.
-public struct SlotRandom: Sendable {
-    private var state: UInt64
-
-    /// The same seed gives the same numbers.
-    public init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-        return word ^ word >> 31
-    }
-
+extension SplitMix64 {
     /// 0 ..< limit; 0 where limit is not positive.
     mutating func next(below limit: Int64) -> Int64 {
         limit > 0 ? Int64(truncatingIfNeeded: next() % UInt64(limit)) : 0

@@ -1,3 +1,5 @@
+import MarketData
+
 /// When a connection is to be replaced for its age.
 struct RolloverClock {
     let limits: ConnectionLimits
@@ -9,7 +11,7 @@ struct RolloverClock {
 
     /// The monotonic moment; `Int64.max`: never. `wallOffset`: what the monotonic clock lacks to the time since the
     /// epoch, ns.
-    func retireTime(openedAt: Int64, wallOffset: Int64, random: inout SlotRandom) -> Int64 {
+    func retireTime(openedAt: Int64, wallOffset: Int64, random: inout SplitMix64) -> Int64 {
         guard limits.rolloverAfterNanos > 0 else { return Int64.max }
         let latest = openedAt + limits.rolloverAfterNanos
         let jitter = min(limits.rolloverJitterNanos, limits.rolloverAfterNanos / 2)
@@ -33,7 +35,7 @@ struct RolloverClock {
     /// Bars close at full minutes, and the market is at its busiest then: not within 15 s of one. Only where a minute
     /// does not matter.
     private func awayFromMinute(
-        _ time: Int64, wallOffset: Int64, openedAt: Int64, random: inout SlotRandom
+        _ time: Int64, wallOffset: Int64, openedAt: Int64, random: inout SplitMix64
     ) -> Int64 {
         let minute = 60 * RolloverClock.second
         guard limits.rolloverAfterNanos >= 20 * minute else { return time }

@@ -1,3 +1,5 @@
+import MarketData
+
 /// One connection slot as a pure state machine: what happens and the time go in, ``actions`` and a ``deadline`` come
 /// out. It opens no socket and reads no clock, so the I/O thread and a simulation drive the same code.
 ///
@@ -18,7 +20,7 @@ public struct SlotMachine {
     let activity: StreamActivity
     let budget: AttemptBudget
     let permits: HandoverPermits
-    var random: SlotRandom
+    var random: SplitMix64
 
     /// What is to be done, in order.
     public var actions: [SlotAction] = []
@@ -79,7 +81,7 @@ public struct SlotMachine {
     /// A slot of `plan`; it begins with the first tick.
     public init(
         plan: ConnectionPlan, activity: StreamActivity, budget: AttemptBudget, permits: HandoverPermits,
-        random: SlotRandom
+        random: SplitMix64
     ) {
         limits = plan.limits
         shard = plan.shard

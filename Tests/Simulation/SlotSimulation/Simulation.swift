@@ -278,7 +278,7 @@ public final class Simulation {
         let permits = canary == .permitsForEachSlot ? HandoverPermits() : lanes[lane].permits
         let machine = SlotMachine(
             plan: plan, activity: lanes[lane].activity, budget: budget, permits: permits,
-            random: SlotRandom(seed: random.next()))
+            random: SplitMix64(seed: random.next()))
         slotIndices[lane].append(slots.count)
         slots.append(
             VirtualSlot(
