@@ -14,36 +14,14 @@
 //
 // Build: cc -O2 -o service service.c -lnghttp2
 #define _GNU_SOURCE
-#include <arpa/inet.h>
+#include "../pubsub/server.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <nghttp2/nghttp2.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { WINDOW = 16 << 20, READ = 1 << 18, ID = 17, FAULTS = 20, CONNECTIONS = 256 };
-
-typedef struct {
-    const uint8_t *at;
-    size_t size;
-} span;
-
-typedef struct {
-    int32_t id;
-    int is_publish;
-    uint8_t *body;
-    size_t used, room;
-    uint8_t *answer;
-    size_t answer_size, answer_at;
-} stream;
+enum { READ = 1 << 18, FAULTS = 20, CONNECTIONS = 256 };
 
 typedef struct {
     int fd;
@@ -77,11 +55,6 @@ static int poller, listener = -1, port, stalled;
 static uint64_t new_events, again_events, new_bytes, new_requests, new_messages;
 static int64_t oldest = -1, newest = -1, told_at;
 
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
 static int64_t now_nanos(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
@@ -92,30 +65,6 @@ static int64_t now_nanos(void) {
     do {                                                                               \
         if (fault_count < FAULTS) snprintf(faults[fault_count++], 256, __VA_ARGS__);   \
     } while (0)
-
-static size_t varint(const uint8_t *bytes, size_t count, uint64_t *value) {
-    *value = 0;
-    for (size_t i = 0; i < count && i < 10; i++) {
-        *value |= (uint64_t)(bytes[i] & 0x7F) << (7 * i);
-        if (bytes[i] < 0x80) return i + 1;
-    }
-    return 0;
-}
-
-// The next field; only those with a length are expected. 0: the end, -1: malformed.
-static int next_field(span *rest, uint64_t *number, span *value) {
-    if (rest->size == 0) return 0;
-    uint64_t tag, size;
-    size_t used = varint(rest->at, rest->size, &tag);
-    if (!used || (tag & 7) != 2) return -1;
-    size_t more = varint(rest->at + used, rest->size - used, &size);
-    if (!more || size > rest->size - used - more) return -1;
-    *number = tag >> 3;
-    *value = (span){rest->at + used + more, size};
-    rest->at += used + more + size;
-    rest->size -= used + more + size;
-    return 1;
-}
 
 static uint64_t digest(span s, uint64_t h) {
     h ^= s.size * 0x9E3779B97F4A7C15u;
@@ -252,99 +201,22 @@ static int take_request(span body) {
     return state < 0 ? -1 : count;
 }
 
-static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *out, size_t room, uint32_t *flags,
-                           nghttp2_data_source *source, void *context) {
-    (void)context;
-    stream *s = source->ptr;
-    size_t count = s->answer_size - s->answer_at < room ? s->answer_size - s->answer_at : room;
-    memcpy(out, s->answer + s->answer_at, count);
-    s->answer_at += count;
-    if (s->answer_at == s->answer_size) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        nghttp2_nv trailer = {(uint8_t *)"grpc-status", (uint8_t *)"0", 11, 1, NGHTTP2_NV_FLAG_NONE};
-        nghttp2_submit_trailer(session, id, &trailer, 1);
-    }
-    return (ssize_t)count;
-}
-
 static void answer(nghttp2_session *session, stream *s) {
     int count = 0;
-    if (s->is_publish && s->used >= 5) count = take_request((span){s->body + 5, s->used - 5});
+    if (s->is_publish && s->used >= 5) count = take_request(message_of(s));
     if (count < 0) {
         malformed++;
         FAULT("a request is malformed");
         count = 0;
     }
     if (stalled) return;
-    s->answer = malloc(64 + (size_t)count * (ID + 4));
-    uint8_t *out = s->answer;
-    uint32_t size = htonl((uint32_t)(count * (ID + 2)));
-    *out++ = 0;
-    memcpy(out, &size, 4);
-    out += 4;
-    for (int i = 0; i < count; i++) {
-        *out++ = 0x0A;
-        *out++ = ID;
-        uint64_t digits = messages + (uint64_t)i;
-        for (int at = ID - 1; at >= 0; at--, digits /= 10) out[at] = (uint8_t)('0' + digits % 10);
-        out += ID;
-    }
-    s->answer_size = (size_t)(out - s->answer);
-    nghttp2_nv head[] = {
-        {(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE},
-        {(uint8_t *)"content-type", (uint8_t *)"application/grpc", 12, 16, NGHTTP2_NV_FLAG_NONE},
-    };
-    nghttp2_data_provider provider = {.source.ptr = s, .read_callback = read_answer};
-    nghttp2_submit_response(session, s->id, head, 2, &provider);
-}
-
-static int on_begin(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
-    (void)context;
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    stream *s = calloc(1, sizeof *s);
-    s->id = frame->hd.stream_id;
-    nghttp2_session_set_stream_user_data(session, s->id, s);
-    return 0;
-}
-
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
-                     size_t value_size, uint8_t flags, void *context) {
-    (void)flags, (void)context;
-    stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (s && name_size == 5 && memcmp(name, ":path", 5) == 0)
-        s->is_publish = value_size > 8 && memcmp(value + value_size - 8, "/Publish", 8) == 0;
-    return 0;
-}
-
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t count, void *context) {
-    (void)flags, (void)context;
-    stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (!s) return 0;
-    if (s->used + count > s->room) {
-        s->room = (s->used + count) * 2;
-        s->body = realloc(s->body, s->room);
-    }
-    memcpy(s->body + s->used, data, count);
-    s->used += count;
-    return 0;
+    answer_ids(session, s, messages, (size_t)count);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
     (void)context;
-    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
-    stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (s && !s->answer) answer(session, s);
-    return 0;
-}
-
-static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *context) {
-    (void)code, (void)context;
-    stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (s) {
-        free(s->body);
-        free(s->answer);
-        free(s);
-    }
+    stream *s = completed(session, frame);
+    if (s) answer(session, s);
     return 0;
 }
 
@@ -389,7 +261,7 @@ static int serve(connection *c) {
 }
 
 static void welcome(nghttp2_session_callbacks *callbacks) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_one(listener);
     if (fd < 0) return;
     int index = 0;
     while (index < CONNECTIONS && open_connections[index]) index++;
@@ -397,20 +269,9 @@ static void welcome(nghttp2_session_callbacks *callbacks) {
         close(fd);
         return;
     }
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     connection *c = calloc(1, sizeof *c);
     c->fd = fd;
-    nghttp2_option *options;
-    nghttp2_option_new(&options);
-    // libcurl 7.88.1 resets each finished stream.
-    nghttp2_option_set_stream_reset_rate_limit(options, 1u << 30, 1u << 30);
-    nghttp2_session_server_new2(&c->session, callbacks, c, options);
-    nghttp2_option_del(options);
-    nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW}};
-    nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, 2);
-    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, WINDOW);
+    c->session = make_session(callbacks, c);
     open_connections[index] = c;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.u64 = (uint64_t)index};
     epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
@@ -419,16 +280,7 @@ static void welcome(nghttp2_session_callbacks *callbacks) {
 
 static void start_listening(void) {
     if (listener >= 0) return;
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
-    socklen_t size = sizeof address;
-    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 128) ||
-        getsockname(listener, (struct sockaddr *)&address, &size))
-        fail("listen");
-    port = ntohs(address.sin_port);
+    listener = listen_on(&port);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = CONNECTIONS};
     epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event);
 }
@@ -510,13 +362,7 @@ static int obey(void) {
 
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_session_callbacks_new(&callbacks);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    nghttp2_session_callbacks *callbacks = make_callbacks(on_frame);
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = CONNECTIONS + 1};
     epoll_ctl(poller, EPOLL_CTL_ADD, 0, &event);

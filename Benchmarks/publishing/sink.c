@@ -5,32 +5,14 @@
 //
 // Build: cc -O2 -o sink sink.c -lnghttp2 -lssl -lcrypto
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <nghttp2/nghttp2.h>
+#include "../pubsub/server.h"
+
 #include <openssl/ssl.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { WINDOW = 16 << 20, READ = 65536, ID = 17 };
-
-typedef struct {
-    int32_t id;
-    int is_publish, is_rest;
-    uint8_t *body;
-    size_t used, room;
-    uint8_t *answer;
-    size_t answer_size, answer_at;
-} stream;
+enum { READ = 65536 };
 
 typedef struct {
     int fd;
@@ -59,69 +41,31 @@ static void stop(int number) {
     stopped = 1;
 }
 
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static size_t varint(const uint8_t *bytes, size_t count, uint64_t *value) {
-    *value = 0;
-    for (size_t i = 0; i < count && i < 10; i++) {
-        *value |= (uint64_t)(bytes[i] & 0x7F) << (7 * i);
-        if (bytes[i] < 0x80) return i + 1;
-    }
-    return 0;
-}
-
-// Fields of number 2 in a PublishRequest.
-static size_t count_messages(const uint8_t *bytes, size_t count) {
-    size_t found = 0, at = 0;
-    while (at < count) {
-        uint64_t tag, size;
-        size_t used = varint(bytes + at, count - at, &tag);
-        if (!used || (tag & 7) != 2) return 0;
-        at += used;
-        used = varint(bytes + at, count - at, &size);
-        if (!used || size > count - at - used) return 0;
-        at += used + size;
-        found += tag >> 3 == 2;
-    }
-    return found;
-}
-
-// The next field, which must be of bytes; 0 at the end or where it cannot be read.
-static int next_field(const uint8_t **at, const uint8_t *end, uint64_t *number, const uint8_t **content, size_t *size) {
-    uint64_t tag, length;
-    size_t used = varint(*at, (size_t)(end - *at), &tag);
-    if (!used || (tag & 7) != 2) return 0;
-    *at += used;
-    used = varint(*at, (size_t)(end - *at), &length);
-    if (!used || length > (uint64_t)(end - *at) - used) return 0;
-    *number = tag >> 3;
-    *content = *at + used;
-    *size = (size_t)length;
-    *at = *content + length;
-    return 1;
-}
-
 // What Pub/Sub bills a PublishRequest as (https://cloud.google.com/pubsub/pricing): of each message the data, the keys and values of
 // the attributes, the ordering key, 20 bytes of time and 16 of id; of each request at least 1,000 bytes.
-static uint64_t bill(const uint8_t *bytes, size_t count) {
-    const uint8_t *at = bytes, *end = bytes + count, *message, *field, *part;
-    size_t message_size, size, part_size;
+static uint64_t bill(span request) {
+    span message, field, part;
     uint64_t number, sum = 0;
-    while (next_field(&at, end, &number, &message, &message_size)) {
+    while (next_field(&request, &number, &message) > 0) {
         if (number != 2) continue;
         sum += 36;
-        const uint8_t *inner = message, *stop = message + message_size;
-        while (next_field(&inner, stop, &number, &field, &size)) {
-            const uint8_t *entry = field;
-            if (number != 2) sum += size;
+        while (next_field(&message, &number, &field) > 0) {
+            if (number != 2) sum += field.size;
             else
-                while (next_field(&entry, field + size, &number, &part, &part_size)) sum += part_size;
+                while (next_field(&field, &number, &part) > 0) sum += part.size;
         }
     }
     return sum < 1000 ? 1000 : sum;
+}
+
+// Fields of number 2 in a PublishRequest; 0 where it is malformed.
+static size_t count_messages(span request) {
+    size_t found = 0;
+    span field;
+    uint64_t number;
+    int state;
+    while ((state = next_field(&request, &number, &field)) > 0) found += number == 2;
+    return state < 0 ? 0 : found;
 }
 
 static int64_t now(void) {
@@ -140,97 +84,28 @@ static size_t count_rest(const uint8_t *bytes, size_t count) {
     return found;
 }
 
-static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *out, size_t room, uint32_t *flags,
-                           nghttp2_data_source *source, void *context) {
-    (void)context;
-    stream *s = source->ptr;
-    size_t count = s->answer_size - s->answer_at < room ? s->answer_size - s->answer_at : room;
-    memcpy(out, s->answer + s->answer_at, count);
-    s->answer_at += count;
-    if (s->answer_at == s->answer_size) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (!s->is_rest) {
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            nghttp2_nv trailer = {(uint8_t *)"grpc-status", (uint8_t *)"0", 11, 1, NGHTTP2_NV_FLAG_NONE};
-            nghttp2_submit_trailer(session, id, &trailer, 1);
-        }
-    }
-    return (ssize_t)count;
-}
-
 static void answer(nghttp2_session *session, stream *s) {
-    size_t count = 0;
-    if (s->is_rest) count = count_rest(s->body, s->used);
-    else if (s->is_publish && s->used >= 5) count = count_messages(s->body + 5, s->used - 5);
-    s->answer = malloc(64 + count * (ID + 4));
-    char *out = (char *)s->answer;
+    size_t count = s->is_rest ? count_rest(s->body, s->used) : s->is_publish ? count_messages(message_of(s)) : 0;
     if (s->is_rest) {
+        s->answer = malloc(64 + count * (ID + 4));
+        char *out = (char *)s->answer;
         out += sprintf(out, "{\"messageIds\":[");
         for (size_t i = 0; i < count; i++) out += sprintf(out, "%s\"%017llu\"", i ? "," : "", (unsigned long long)(messages + i));
         out += sprintf(out, "]}");
+        s->answer_size = (size_t)(out - (char *)s->answer);
+        submit_answer(session, s);
     } else {
-        uint32_t size = htonl((uint32_t)(count * (ID + 2)));
-        *out++ = 0;
-        memcpy(out, &size, 4);
-        out += 4;
-        for (size_t i = 0; i < count; i++) {
-            *out++ = 0x0A;
-            *out++ = ID;
-            uint64_t digits = messages + i;
-            for (int at = ID - 1; at >= 0; at--, digits /= 10) out[at] = (char)('0' + digits % 10);
-            out += ID;
-        }
+        answer_ids(session, s, messages, count);
     }
-    s->answer_size = (size_t)(out - (char *)s->answer);
     messages += count;
     requests++;
     body_bytes += s->used;
-    if (s->is_publish && s->used >= 5) billed_bytes += bill(s->body + 5, s->used - 5);
-    nghttp2_nv head[] = {
-        {(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE},
-        {(uint8_t *)"content-type", (uint8_t *)(s->is_rest ? "application/json" : "application/grpc"), 12, 16, NGHTTP2_NV_FLAG_NONE},
-    };
-    nghttp2_data_provider provider = {.source.ptr = s, .read_callback = read_answer};
-    nghttp2_submit_response(session, s->id, head, 2, &provider);
-}
-
-static int on_begin(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
-    (void)context;
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    stream *s = calloc(1, sizeof *s);
-    s->id = frame->hd.stream_id;
-    nghttp2_session_set_stream_user_data(session, s->id, s);
-    return 0;
-}
-
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
-                     size_t value_size, uint8_t flags, void *context) {
-    (void)flags, (void)context;
-    stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (s && name_size == 5 && memcmp(name, ":path", 5) == 0) {
-        s->is_publish = value_size > 8 && memcmp(value + value_size - 8, "/Publish", 8) == 0;
-        s->is_rest = value_size > 8 && memcmp(value + value_size - 8, ":publish", 8) == 0;
-    }
-    return 0;
-}
-
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t count, void *context) {
-    (void)flags, (void)context;
-    stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (!s) return 0;
-    if (s->used + count > s->room) {
-        s->room = (s->used + count) * 2;
-        s->body = realloc(s->body, s->room);
-    }
-    memcpy(s->body + s->used, data, count);
-    s->used += count;
-    return 0;
+    if (s->is_publish && s->used >= 5) billed_bytes += bill(message_of(s));
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
-    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
-    stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (!s || s->answer) return 0;
+    stream *s = completed(session, frame);
+    if (!s) return 0;
     if (!delay) {
         answer(session, s);
         return 0;
@@ -239,17 +114,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     *w = (waiting){.c = context, .id = frame->hd.stream_id, .due = now() + delay};
     *last_waiting = w;
     last_waiting = &w->next;
-    return 0;
-}
-
-static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *context) {
-    (void)code, (void)context;
-    stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (s) {
-        free(s->body);
-        free(s->answer);
-        free(s);
-    }
     return 0;
 }
 
@@ -328,25 +192,14 @@ static int answer_due(void) {
 }
 
 static void welcome(int listener, SSL_CTX *tls, nghttp2_session_callbacks *callbacks) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_one(listener);
     if (fd < 0) return;
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     connection *c = calloc(1, sizeof *c);
     c->fd = fd;
     c->ssl = SSL_new(tls);
     SSL_set_fd(c->ssl, fd);
     SSL_set_accept_state(c->ssl);
-    nghttp2_option *options;
-    nghttp2_option_new(&options);
-    // libcurl 7.88.1 resets each finished stream.
-    nghttp2_option_set_stream_reset_rate_limit(options, 1u << 30, 1u << 30);
-    nghttp2_session_server_new2(&c->session, callbacks, c, options);
-    nghttp2_option_del(options);
-    nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW}};
-    nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, 2);
-    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, WINDOW);
+    c->session = make_session(callbacks, c);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
     connections++;
@@ -367,22 +220,12 @@ int main(int count, char **arguments) {
     SSL_CTX_set_alpn_select_cb(tls, choose, NULL);
     if (SSL_CTX_use_certificate_chain_file(tls, arguments[1]) != 1 || SSL_CTX_use_PrivateKey_file(tls, arguments[2], SSL_FILETYPE_PEM) != 1)
         fail("certificate");
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_session_callbacks_new(&callbacks);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 128) || getsockname(listener, (struct sockaddr *)&address, &size))
-        fail("listen");
+    nghttp2_session_callbacks *callbacks = make_callbacks(on_frame);
+    int port = 0, listener = listen_on(&port);
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event);
-    printf("%d\n", ntohs(address.sin_port));
+    printf("%d\n", port);
     fflush(stdout);
     while (!stopped) {
         struct epoll_event events[64];
