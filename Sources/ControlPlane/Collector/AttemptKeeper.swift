@@ -100,8 +100,9 @@ final class AttemptKeeper: Sendable {
         do {
             try FileManager.default.createDirectory(
                 atPath: directory, withIntermediateDirectories: true)
-            // Under another name first: a reader finds the old file or the new one.
-            try JSONEncoder().encode(document).write(to: URL(filePath: path), options: .atomic)
+            var file = try FileReplacement(path)
+            try file.append(JSONEncoder().encode(document))
+            try file.finish()
             state.withLock { $0.hasComplained = false }
         } catch {
             let isNew = state.withLock { state in
@@ -122,6 +123,7 @@ final class AttemptKeeper: Sendable {
     private static func words(_ error: any Error) -> String {
         switch error {
         case let error as CollectorError: "\(error)"
+        case let error as FileReplacement.Failure: "\(error)"
         case is DecodingError: "it is no list of attempts (damaged, or cut short)"
         default: error.localizedDescription
         }
