@@ -12,8 +12,8 @@ enum EventSerializer {
 
     /// What stands before the sequence's digits.
     static func prefix(kind: EventKind, exchange: String, symbol: String?) -> [UInt8] {
-        var text = "{\"type\":\"\(kind.name)\",\"exchange\":\(JSONText.quoted(exchange))"
-        if let symbol { text += ",\"symbol\":\(JSONText.quoted(symbol))" }
+        var text = "{\"type\":\"\(kind.name)\",\"exchange\":\(JSONEscaping.quoted(exchange))"
+        if let symbol { text += ",\"symbol\":\(JSONEscaping.quoted(symbol))" }
         return Array((text + ",\"sequence\":").utf8)
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import MarketData
 
 /// Writes log lines: for people, or as Cloud Logging's agent reads them
 /// (https://cloud.google.com/logging/docs/structured-logging). One event is one line and one write(2) to standard
@@ -90,17 +91,17 @@ public struct LineLogHandler: LogHandler {
             for (key, value) in pairs {
                 let isWord = !value.isEmpty && !value.utf8.contains { $0 <= 0x20 || $0 == 0x22 || $0 == 0x3D }
                 line +=
-                    " \(LineLogHandler.plain(key))=\(isWord ? LineLogHandler.plain(value) : JSONText.quoted(value))"
+                    " \(LineLogHandler.plain(key))=\(isWord ? LineLogHandler.plain(value) : JSONEscaping.quoted(value))"
             }
             return line + "\n"
         case .json:
             var line = "{\"severity\":\"\(LineLogHandler.severity(level))\""
             line +=
-                ",\"time\":\"\(LineLogHandler.timestamp(time, digits: 9))\",\"message\":\(JSONText.quoted(message))"
-            line += ",\"logging.googleapis.com/labels\":{\"collector\":\(JSONText.quoted(instance))"
-            line += ",\"logger\":\(JSONText.quoted(label))}"
+                ",\"time\":\"\(LineLogHandler.timestamp(time, digits: 9))\",\"message\":\(JSONEscaping.quoted(message))"
+            line += ",\"logging.googleapis.com/labels\":{\"collector\":\(JSONEscaping.quoted(instance))"
+            line += ",\"logger\":\(JSONEscaping.quoted(label))}"
             if !pairs.isEmpty {
-                let context = pairs.map { "\(JSONText.quoted($0.0)):\(JSONText.quoted($0.1))" }
+                let context = pairs.map { "\(JSONEscaping.quoted($0.0)):\(JSONEscaping.quoted($0.1))" }
                 line += ",\"context\":{\(context.joined(separator: ","))}"
             }
             return line + "}\n"

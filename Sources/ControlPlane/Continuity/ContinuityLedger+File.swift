@@ -1,4 +1,4 @@
-import Telemetry
+import MarketData
 
 extension ContinuityLedger.Document {
     /// Replaces a file by this, as JSON of the shape that `Codable` reads. Series by series: an encoder holds the tree and
@@ -20,8 +20,8 @@ extension ContinuityLedger.Document {
 
 extension ContinuityLedger.Series {
     fileprivate func write(to line: inout String) {
-        line += "{\"exchange\":\(JSONText.quoted(exchange)),\"symbol\":\(JSONText.quoted(symbol))"
-        line += ",\"type\":\(JSONText.quoted(type)),\"forgotten\":\(forgotten),\"repaired\":\(repaired)"
+        line += "{\"exchange\":\(JSONEscaping.quoted(exchange)),\"symbol\":\(JSONEscaping.quoted(symbol))"
+        line += ",\"type\":\(JSONEscaping.quoted(type)),\"forgotten\":\(forgotten),\"repaired\":\(repaired)"
         line += ",\"absent\":\(absent),\"lost\":\(lost),\"intervals\":["
         for (index, interval) in intervals.enumerated() {
             if index > 0 { line += "," }
@@ -38,7 +38,7 @@ extension ContinuityLedger.Interval {
         if let firstMissing { line += ",\"firstMissing\":\(firstMissing)" }
         if let lastMissing { line += ",\"lastMissing\":\(lastMissing)" }
         if let missing { line += ",\"missing\":\(missing)" }
-        if let cause { line += ",\"cause\":\(JSONText.quoted(cause))" }
+        if let cause { line += ",\"cause\":\(JSONEscaping.quoted(cause))" }
         line += "}"
     }
 }

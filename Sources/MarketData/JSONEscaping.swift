@@ -1,6 +1,6 @@
-/// Writes JSON strings.
-package enum JSONText {
-    /// The text in quotes; control characters escaped, so that the result is one line.
+/// Writes JSON strings where time does not matter: prefixes that are made once, logs, files.
+package enum JSONEscaping {
+    /// The text in quotes, escaped (RFC 8259, section 7), control characters too, so that the result is one line.
     package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
