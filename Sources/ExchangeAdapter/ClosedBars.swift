@@ -30,6 +30,8 @@ import MarketData
             preconditionFailure("no address space for the bars of \(instruments) instruments")
         }
         numbers = memory.bindMemory(to: Int64.self, capacity: count)
+        // Address space: the first bars of one interval to close allocate nothing.
+        active.reserveCapacity(instruments)
     }
 
     deinit { ck_zeroed_free(numbers) }
