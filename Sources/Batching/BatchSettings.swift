@@ -30,6 +30,8 @@ public struct BatchSettings: Sendable {
     public var waitingDelayNanos: Int64 = 0
     /// zstd level; nil: no compression.
     public var compressionLevel: Int? = 1
+    /// Batches of less JSON are not compressed, bytes; 0: all are.
+    public var compressMinBytes = 0
     /// log2 of the bytes that zstd looks back; 0: by level and size.
     public var compressionWindow = 0
     /// At most one for each kind of events; kinds without are compressed without.

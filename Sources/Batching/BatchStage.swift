@@ -398,8 +398,9 @@ public struct BatchStage: ~Copyable, Stage {
         var header = BatchHeader()
         let data = room + BatchHeader.size
         var dataBytes = raw
-        if let frame = compressor?.compress(
-            batch.pointee.kind, from: batch.pointee.text, count: raw, to: data, room: dataRoom),
+        if raw >= settings.compressMinBytes,
+            let frame = compressor?.compress(
+                batch.pointee.kind, from: batch.pointee.text, count: raw, to: data, room: dataRoom),
             frame.bytes > 0
         {
             header.isCompressed = true

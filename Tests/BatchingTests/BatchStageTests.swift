@@ -144,6 +144,23 @@ import Testing
         #expect(try bench.take().count == 1)
     }
 
+    /// A batch of as much JSON is compressed, one of a byte less is not.
+    @Test(arguments: [0, 1]) func smallBatchesMayStayAsTheyAre(beyond: Int) throws {
+        let measure = try BatchBench()
+        try measure.putTrade(id: 1)
+        measure.flush()
+        let bytes = try #require(try measure.take().first?.lines.first).utf8.count + 1
+        let bench = try BatchBench { $0.compressMinBytes = bytes + beyond }
+        try bench.putTrade(id: 1)
+        bench.flush()
+        try bench.putTrade(id: 2)
+        try bench.putTrade(id: 3)
+        bench.flush()
+        let closed = try bench.take()
+        #expect(closed.map(\.header.count) == [1, 2])
+        #expect(closed.map(\.header.isCompressed) == [beyond == 0, true])
+    }
+
     @Test func everySymbolHasItsTopicAndSequence() throws {
         let bench = try BatchBench()
         for id in 1...4 as ClosedRange<Int64> {

@@ -231,7 +231,7 @@ import Wire
                   - { type: kline, interval: 1M, symbols: ["1INCHUSDT"] }
                   - { type: ticker, window: 4h, symbols: [BTCUSDT] }
             batching:
-              { maxEvents: 1, maxBytes: 1KiB, maxDelay: 250us, compression: none, level: -5, payload: event, closeWhenIdle: false }
+              { maxEvents: 1, maxBytes: 1KiB, maxDelay: 250us, compression: none, compressMinBytes: 2KiB, level: -5, payload: event, closeWhenIdle: false }
             sink:
               type: pubsub
               project: test
@@ -301,6 +301,7 @@ import Wire
         #expect(configuration.batching.maxBytes == 1024)
         #expect(configuration.batching.maxDelayNanos == 250_000)
         #expect(configuration.batching.compression == .none)
+        #expect(configuration.batching.compressMinBytes == 2_048)
         #expect(configuration.batching.level == -5)
         #expect(configuration.batching.payload == .event)
         #expect(!configuration.batching.closeWhenIdle)

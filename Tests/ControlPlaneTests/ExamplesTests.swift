@@ -165,6 +165,7 @@ import Wire
         #expect(
             ConfigurationUnits.duration(try text("batching", "maxDelay")) == loaded.batching.maxDelayNanos)
         #expect(try text("batching", "compression") == loaded.batching.compression.rawValue)
+        #expect(try integer("batching", "compressMinBytes") == loaded.batching.compressMinBytes)
         #expect(try integer("batching", "level") == loaded.batching.level)
         #expect(try integer("batching", "window") == loaded.batching.windowBytes)
         #expect(try text("batching", "dictionary") == loaded.batching.dictionary.text)

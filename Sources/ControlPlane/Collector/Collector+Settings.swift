@@ -17,6 +17,8 @@ extension Collector {
         // Standard output is for people and pipes: plain lines.
         let isPlain = from.compression == .none || configuration.sink.type == .stdout
         settings.compressionLevel = isPlain ? nil : from.level
+        // Files hold either: what belongs together would go into two.
+        settings.compressMinBytes = configuration.sink.type == .file ? 0 : from.compressMinBytes
         settings.compressionWindow = from.windowBytes == 0 ? 0 : from.windowBytes.trailingZeroBitCount
         settings.dictionaries = dictionaries
         settings.payload = from.payload

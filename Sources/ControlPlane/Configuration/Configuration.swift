@@ -175,6 +175,8 @@ public struct Configuration: Sendable {
         public var maxDelayNanos: Int64 = 1_000_000
         /// What is done to closed batches.
         public var compression = Compression.zstd
+        /// Batches of less JSON are not compressed, bytes; 0: all are.
+        public var compressMinBytes = 0
         /// zstd's level.
         public var level = 1
         /// Bytes that zstd looks back, a power of two; 0: by level and size.

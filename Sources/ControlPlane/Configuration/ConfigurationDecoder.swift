@@ -163,6 +163,8 @@ struct ConfigurationDecoder {
         batching.maxDelayNanos = section.duration(
             "maxDelay", default: batching.maxDelayNanos, in: 0...60_000_000_000)
         batching.compression = section.choice("compression", default: batching.compression)
+        batching.compressMinBytes = section.bytes(
+            "compressMinBytes", default: batching.compressMinBytes, in: 0...8 << 20)
         batching.level = section.integer("level", default: batching.level, in: -7...19)
         batching.windowBytes = decodeWindow(section)
         batching.dictionary = decodeDictionary(section)

@@ -30,8 +30,8 @@ public enum ConfigurationKeys {
         ],
         "exchanges[].subscriptions[]": ["type", "symbols", "interval", "window", "updateSpeed"],
         "batching": [
-            "maxEvents", "maxBytes", "maxDelay", "compression", "level", "window", "dictionary", "payload",
-            "closeWhenIdle",
+            "maxEvents", "maxBytes", "maxDelay", "compression", "compressMinBytes", "level", "window",
+            "dictionary", "payload", "closeWhenIdle",
         ],
         "sink": nats + [
             "type", "project", "topic", "orderingKey", "createTopics", "path", "rotateBytes", "rotateSeconds",

@@ -122,6 +122,9 @@ public struct ConfigurationSummary {
 
     private func compression(_ batching: Configuration.Batching) -> String {
         var text = "zstd level \(batching.level)"
+        if batching.compressMinBytes > 0 {
+            text += " from \(ConfigurationUnits.text(bytes: batching.compressMinBytes)) of JSON on"
+        }
         if batching.windowBytes > 0 {
             text += ", window \(ConfigurationUnits.text(bytes: batching.windowBytes))"
         }
