@@ -92,7 +92,8 @@ def test_nothing_is_lost_or_doubled_while_the_emulator_stands_still(programs, em
     assert expected.frames == len(frames)
 
 
-def test_one_message_an_event(programs, emulator, spot_feed):
+def deliver_few(programs, emulator, spot_feed, batching):
+    """As ``deliver``, of some of the recordings."""
     files, streams = spot_feed
     chosen = [path for path in files if path.parent.name == "unit" or "20210404" in path.name]
     wanted = list(dict.fromkeys(
@@ -100,13 +101,25 @@ def test_one_message_an_event(programs, emulator, spot_feed):
         if stream and feeds.subscriptions([stream])))
     frames = [frame for path in chosen for frame in feeds.frames(path) if feeds.stream_of(frame) in wanted]
     arguments = [argument for path in chosen for argument in ("--feed", path)]
-    batching = {"payload": "event", "maxDelay": "5ms"}
     expected, messages, _, _ = deliver(
         programs, emulator, oracle.expect(frames).topics(),
         [*arguments, "--pace", "max", "--start-after-streams", len(wanted)], wanted, batching=batching)
+    return expected, messages
+
+
+def test_one_message_an_event(programs, emulator, spot_feed):
+    expected, messages = deliver_few(programs, emulator, spot_feed, {"payload": "event", "maxDelay": "5ms"})
     assert len(messages) == expected.total
     assert {message.attributes["content_type"] for message in messages} == {"application/json"}
     assert {message.attributes["content_encoding"] for message in messages} == {"identity"}
+
+
+def test_small_batches_may_stay_as_they_are(programs, emulator, spot_feed):
+    _, messages = deliver_few(programs, emulator, spot_feed, {"compressMinBytes": 1_000, "maxDelay": "5ms"})
+    sizes = {"identity": [], "zstd": []}
+    for message in messages:
+        sizes[message.attributes["content_encoding"]].append(sum(len(line) + 1 for line in message.lines()))
+    assert max(sizes["identity"]) < 1_000 <= min(sizes["zstd"])
 
 
 def test_one_topic_for_all_symbols_keeps_the_order_of_each_key(programs, emulator):
