@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MarketData
 
 /// `feed-replayer certificate`
 struct CertificateCommand: ParsableCommand {
@@ -33,9 +34,9 @@ struct CertificateCommand: ParsableCommand {
                 directory: Certificates.absolute(directory),
                 names: names.isEmpty ? Certificates.localNames : names,
                 isExpired: expired)
-            let authority = ControlGrammar.quoted(files.authority ?? "")
-            let certificate = ControlGrammar.quoted(files.certificate)
-            let key = ControlGrammar.quoted(files.key)
+            let authority = JSONEscaping.quoted(files.authority ?? "")
+            let certificate = JSONEscaping.quoted(files.certificate)
+            let key = JSONEscaping.quoted(files.key)
             writeText(
                 "{\"certificateAuthority\":\(authority),\"certificate\":\(certificate),\"key\":\(key)}\n",
                 to: STDOUT_FILENO)

@@ -1,3 +1,5 @@
+import MarketData
+
 /// A client's request on an open connection.
 enum ControlRequest: Equatable {
     case subscribe([String])
@@ -137,29 +139,11 @@ enum ControlGrammar {
 
     /// The answer to a refused request.
     static func answer(_ refusal: RequestRefusal, shape: ErrorShape) -> String {
-        let body = "\"code\":\(refusal.code),\"msg\":\(quoted(refusal.message))"
+        let body = "\"code\":\(refusal.code),\"msg\":\(JSONEscaping.quoted(refusal.message))"
         switch shape {
         case .wire: return "{\"error\":{\(body)},\"id\":\(refusal.id)}"
         case .documented: return "{\(body),\"id\":\(refusal.id)}"
         }
-    }
-
-    /// A JSON string.
-    static func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case "\r": out += "\\r"
-            case "\t": out += "\\t"
-            case _ where scalar.value < 32:
-                out += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            default: out.unicodeScalars.append(scalar)
-            }
-        }
-        return out + "\""
     }
 }
 

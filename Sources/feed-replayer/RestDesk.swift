@@ -1,4 +1,5 @@
 import CKernel
+import MarketData
 
 /// What is wrong with the REST host.
 enum RestFault: Equatable {
@@ -110,7 +111,7 @@ struct RestDesk {
     }
 
     static func error(code: Int, _ message: String) -> [UInt8] {
-        Array("{\"code\":\(code),\"msg\":\(ControlGrammar.quoted(message))}".utf8)
+        Array("{\"code\":\(code),\"msg\":\(JSONEscaping.quoted(message))}".utf8)
     }
 }
 

@@ -112,7 +112,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
     var announcement: String {
         let scheme = options.certificate == nil ? "ws" : "wss"
         let urls = zip(options.listen, listeners.ports).map { "\"\(scheme)://\($0.clientHost):\($1)\"" }
-        let authority = options.certificate?.authority.map { ControlGrammar.quoted($0) } ?? "null"
+        let authority = options.certificate?.authority.map { JSONEscaping.quoted($0) } ?? "null"
         return "{\"listening\":\(urls[0]),\"listeners\":[\(urls.joined(separator: ","))],"
             + (options.restListen.map {
                 "\"rest\":\"\(options.certificate == nil ? "http" : "https")://\($0.clientHost):"
@@ -120,7 +120,7 @@ struct Server<Source: FeedSource & ~Copyable>: ~Copyable {
             } ?? "")
             + "\"certificateAuthority\":\(authority),"
             + "\"streams\":\(source.streamNames.count { !$0.isEmpty }),\"frames\":\(source.frameCount),"
-            + "\"symbols\":[\(symbols.map(ControlGrammar.quoted).joined(separator: ","))]}"
+            + "\"symbols\":[\(symbols.map(JSONEscaping.quoted).joined(separator: ","))]}"
     }
 
     /// The symbols of its streams, at most so many as a subscriber would name one by one.

@@ -1,5 +1,6 @@
 import CKernel
 import Glibc
+import MarketData
 
 /// What a command did.
 struct FaultOutcome {
@@ -45,7 +46,7 @@ extension Server where Source: ~Copyable {
     }
 
     private static func refused(_ text: String) -> String {
-        "{\"ok\":false,\"error\":\(ControlGrammar.quoted(text))}"
+        "{\"ok\":false,\"error\":\(JSONEscaping.quoted(text))}"
     }
 
     /// Carries out what the script wants now, and what chance brings.
@@ -257,7 +258,7 @@ extension Server where Source: ~Copyable {
         let list = openConnections.map { connection in
             let age = Double(now - connection.opened) / 1e9
             let port = listeners.ports[connection.listener]
-            let first = ControlGrammar.quoted(connection.streams.first ?? "")
+            let first = JSONEscaping.quoted(connection.streams.first ?? "")
             return "{\"number\":\(connection.number),\"listener\":\(port),\"address\":\(connection.listener),"
                 + "\"streams\":\(connection.streams.count),\"first\":\(first),\"seconds\":\(age)}"
         }

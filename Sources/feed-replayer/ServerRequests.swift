@@ -1,4 +1,5 @@
 import CKernel
+import MarketData
 
 // What clients say, and the answers.
 extension Server where Source: ~Copyable {
@@ -134,7 +135,7 @@ extension Server where Source: ~Copyable {
         case .subscribe(let names): return subscribe(connection, names, id: id, answers: isAnswered)
         case .unsubscribe(let names): for name in names { unsubscribe(connection, name) }
         case .listSubscriptions:
-            result = "[\(connection.streams.map(ControlGrammar.quoted).joined(separator: ","))]"
+            result = "[\(connection.streams.map(JSONEscaping.quoted).joined(separator: ","))]"
         case .setCombined(let isCombined): connection.outbox.pointee.isCombined = isCombined
         case .getCombined: result = connection.outbox.pointee.isCombined ? "true" : "false"
         }

@@ -69,6 +69,23 @@ import Testing
         #expect(ratio > 5)
     }
 
+    /// An event of some 250 bytes stays as it is, twenty of them are compressed.
+    @Test func smallBatchesAreReckonedAsTheyAre() {
+        var batching = Configuration.Batching()
+        batching.compression = .none
+        var plain = BatchSizes(batching)
+        batching.compression = .zstd
+        var all = BatchSizes(batching)
+        batching.compressMinBytes = 1_000
+        var large = BatchSizes(batching)
+        defer {
+            for sizes in [plain, all, large] { sizes.free() }
+        }
+        #expect(large.bytes(.trade, events: 1) == plain.bytes(.trade, events: 1))
+        #expect(all.bytes(.trade, events: 1) < plain.bytes(.trade, events: 1))
+        #expect(large.bytes(.trade, events: 20) == all.bytes(.trade, events: 20))
+    }
+
     @Test func theTextNamesRatesLayoutsAndTheLimitOfAKey() throws {
         let configuration = try configuration(symbols: 100, topic: "all")
         let text = CostText.render(CostEstimate(configuration, rates: [.trade: 3_000])).joined(

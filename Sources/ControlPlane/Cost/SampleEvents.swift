@@ -101,6 +101,7 @@ struct SampleEvents {
 /// Sizes of batches as this configuration would compress them.
 struct BatchSizes {
     private let compressor: OpaquePointer?
+    private let compressMinBytes: Int
     private var dictionaries: [EventKind: OpaquePointer] = [:]
     private var known: [Key: Int] = [:]
 
@@ -111,6 +112,7 @@ struct BatchSizes {
 
     init(_ batching: Configuration.Batching) {
         let isPacked = batching.compression == .zstd && batching.payload == .batch
+        compressMinBytes = batching.compressMinBytes
         compressor = isPacked ? cz_compressor_new(Int32(batching.level), 0) : nil
         if compressor == nil || batching.dictionary == .none { return }
         // Those that the program brings stand for others too: this is an estimate.
@@ -141,7 +143,7 @@ struct BatchSizes {
         var samples = SampleEvents(kind: kind, exchange: "binance", symbol: "BTCUSDT")
         let text = samples.batch(of: events)
         var size = text.count
-        if let compressor {
+        if let compressor, size >= compressMinBytes {
             var room = [UInt8](repeating: 0, count: cz_bound(text.count))
             let count = cz_compress(
                 compressor, dictionaries[kind], &room, room.count, text, text.count)
